@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make build         fairlead, fairlead-helper and fairlead-agent in bin/
+# make test          everything, as CI runs it
+# make demo          a real cluster on this machine, a shop in it, and this laptop connected to it
+# make help          the rest
+
+SHELL := /bin/bash
+VERSION ?= 0.1.0
+GOFLAGS := -trimpath
+LDFLAGS := -s -w -X main.version=$(VERSION)
+# A Go toolchain that build/install-deps.sh had to fetch is used without being asked for.
+export PATH := $(CURDIR)/.cluster/toolchain/bin:$(PATH)
+
+PROGRAMS := bin/fairlead bin/fairlead-helper bin/fairlead-agent
+
+.PHONY: help
+help: ## What can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+.PHONY: build
+build: $(PROGRAMS) ## Build the programs into bin/
+
+# Go decides what is out of date; every program is static, so that it runs on any Linux of its architecture.
+.PHONY: $(PROGRAMS)
+bin/fairlead:
+	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o $@ ./app/cli
+bin/fairlead-helper:
+	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o $@ ./helper
+bin/fairlead-agent:
+	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o $@ ./agent
+
+.PHONY: generate
+generate: ## Regenerate what is generated: deepcopy, CRDs, golden files
+	go generate ./...
+
+.PHONY: lint
+lint: ## gofmt, vet and staticcheck, and the same for macOS and Windows
+	@tests/lint.sh
+
+.PHONY: test
+test: ## Everything CI runs: installs what it needs, then lints, tests, and runs the programs on a real cluster
+	@build/install-deps.sh
+	@tests/run.sh
+
+.PHONY: bench
+bench: build ## Measure against the plain route and kubectl port-forward; prints a table of ratios
+	@build/install-deps.sh
+	go run ./tests/bench
+
+.PHONY: demo demo-down
+demo: ## A cluster, a shop and a connected laptop, with one command; KUBECONFIG=… uses your own cluster
+	@build/demo.sh up
+demo-down: ## Take the demo down
+	@build/demo.sh down
+
+include tests/cluster/cluster.mk

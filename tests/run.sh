@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs every stage of the tests, also after one has failed, and ends with a summary that counts what really ran.
+# STAGES='lint unit' limits it to some.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+stages=${STAGES:-lint generate unit programs privileged cluster e2e}
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+
+# A stage that is not made of Go tests counts as one test: it passed or it did not.
+command_stage() {
+	local name=$1
+	shift
+	echo "── $name"
+	if "$@"; then echo pass >"$results/$name.outcome"; else echo fail >"$results/$name.outcome"; fi
+}
+
+# A stage of Go tests leaves the events that go test reports, for the summary to count.
+go_stage() {
+	local name=$1
+	shift
+	echo "── $name"
+	go test -json "$@" >"$results/$name.json" 2>"$results/$name.stderr"
+	local status=$?
+	[ "$status" = 0 ] && echo pass >"$results/$name.outcome" || echo fail >"$results/$name.outcome"
+	go run ./tests/report -stage "$name" "$results"
+}
+
+stage_lint() { command_stage lint tests/lint.sh; }
+stage_generate() { command_stage generate tests/generated.sh; }
+stage_unit() { go_stage unit -race -timeout 15m ./agent/... ./app/... ./backend/... ./charts/... ./helper/... ./tests/architecture/... ./tests/report/...; }
+stage_programs() { command_stage programs make --no-print-directory build; }
+stage_privileged() { go_stage privileged -race -timeout 10m ./tests/privileged/...; }
+stage_cluster() { go_stage cluster -timeout 20m ./tests/cluster/... ./tests/shop/...; }
+stage_e2e() { go_stage e2e -timeout 40m -p 1 ./tests/e2e/...; }
+
+started=$SECONDS
+for stage in $stages; do
+	before=$SECONDS
+	"stage_$stage"
+	echo $((SECONDS - before)) >"$results/$stage.seconds"
+done
+echo
+echo "── summary after $((SECONDS - started)) s"
+# shellcheck disable=SC2086
+go run ./tests/report -summary "$results" $stages
