@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package localapi
+
+import "context"
+
+// Backend does the work behind the Handler. All methods may be called at the same time. Cancelling ctx cancels the
+// work. Errors that are meant for people are *problem.Problem; any other is shown as an internal one.
+type Backend interface {
+	Version() Version
+	Status() Status
+	// Watch sends the status now and on each change, until ctx is done; then it closes the channel.
+	Watch(ctx context.Context) <-chan Status
+	// Connect returns when the session is connected.
+	Connect(ctx context.Context, r ConnectRequest) error
+	// Disconnect returns when everything is put back. It is idempotent.
+	Disconnect(ctx context.Context) error
+	Workloads(ctx context.Context, r WorkloadsRequest) (Workloads, error)
+	Contexts(ctx context.Context, t Target) (Contexts, error)
+	Namespaces(ctx context.Context, t Target) (Namespaces, error)
+	Doctor(ctx context.Context, t Target) (Report, error)
+	Helper(ctx context.Context) (Helper, error)
+	GatewayStatus(ctx context.Context, t Target) (Gateway, error)
+	// The gateway operations report each step in words to progress.
+	GatewayInstall(ctx context.Context, r GatewayRequest, progress func(string)) (Gateway, error)
+	GatewayUpgrade(ctx context.Context, r GatewayRequest, progress func(string)) (Gateway, error)
+	GatewayUninstall(ctx context.Context, r GatewayRequest, progress func(string)) (Gateway, error)
+	// Quit disconnects and makes the daemon end after the call was answered.
+	Quit(ctx context.Context) error
+}
