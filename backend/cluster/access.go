@@ -4,8 +4,21 @@ package cluster
 
 import (
 	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"sync"
+	"time"
 
+	authentication "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/fairlead-dev/fairlead/backend/problem"
 )
 
 // Options say which cluster, and as whom. The zero value is what kubectl without flags uses.
@@ -20,65 +33,173 @@ type Options struct {
 }
 
 // Access is a user's access to one cluster. It is safe for concurrent use. Close it to let go of its connections.
-type Access struct{}
+//
+// All API calls share one HTTP/2 connection. It counts as dead when the kernel has had no acknowledgement for
+// deadAfter, which is sooner than HTTP/2's own pings notice.
+type Access struct {
+	context   string
+	namespace string
+	config    *rest.Config
+	exec      *clientcmdapi.ExecConfig
+	dialer    *dialer
+	client    *http.Client
+	clients   *kubernetes.Clientset
+	objects   dynamic.Interface
+}
 
-// Open reads the kubeconfig and returns access to the cluster that it names. It does no network I/O. Errors are
-// *problem.Problem.
-func Open(o Options) (*Access, error) { return &Access{}, nil }
+// Open reads the kubeconfig and returns access to the cluster that it names. It does no network I/O and runs no
+// credential plugin. Errors are *problem.Problem.
+func Open(o Options) (*Access, error) {
+	env := environmentOf(o)
+	loaded, err := loadKubeconfig(o, env)
+	if err != nil {
+		return nil, err
+	}
+	config, err := loaded.clientConfig(o)
+	if err != nil {
+		return nil, err
+	}
+	a := &Access{
+		context:   loaded.context,
+		namespace: loaded.namespace(o),
+		config:    config,
+		dialer:    &dialer{seen: map[netip.Addr]struct{}{}},
+	}
+	if config.ExecProvider != nil {
+		a.exec = config.ExecProvider.DeepCopy()
+	}
+	config.QPS, config.Burst = -1, -1 // the API server's own fairness is what limits us
+	config.Dial = a.dialer.DialContext
+	if config.Proxy == nil {
+		config.Proxy = env.proxy()
+	}
+	if a.client, err = rest.HTTPClientFor(config); err != nil {
+		return nil, problem.Wrap(err, problem.Kubeconfig,
+			"Look at the user and cluster of this context in the kubeconfig: a file that it names may be missing.",
+			"use context %q of the kubeconfig", a.context)
+	}
+	if a.clients, err = kubernetes.NewForConfigAndClient(config, a.client); err != nil {
+		return nil, problem.Wrap(err, problem.Kubeconfig, "", "use context %q of the kubeconfig", a.context)
+	}
+	if a.objects, err = dynamic.NewForConfigAndClient(config, a.client); err != nil {
+		return nil, problem.Wrap(err, problem.Kubeconfig, "", "use context %q of the kubeconfig", a.context)
+	}
+	return a, nil
+}
 
 // RESTConfig returns a copy of the client configuration, without rate limits.
-func (a *Access) RESTConfig() *rest.Config { return nil }
+func (a *Access) RESTConfig() *rest.Config { return rest.CopyConfig(a.config) }
 
-// Context returns the name of the kubeconfig context, Server the URL of the API server, Namespace the namespace that
-// unqualified names are in.
-func (a *Access) Context() string   { return "" }
-func (a *Access) Server() string    { return "" }
-func (a *Access) Namespace() string { return "" }
+// Context returns the name of the kubeconfig context.
+func (a *Access) Context() string { return a.context }
 
-// Identity asks the API server who the user is.
-func (a *Access) Identity(ctx context.Context) (string, error) { return "", nil }
+// Server returns the URL of the API server.
+func (a *Access) Server() string { return a.config.Host }
+
+// Namespace returns the namespace that unqualified names are in.
+func (a *Access) Namespace() string { return a.namespace }
+
+// Identity asks the API server who the user is. Errors are *problem.Problem.
+func (a *Access) Identity(ctx context.Context) (string, error) {
+	review, err := a.clients.AuthenticationV1().SelfSubjectReviews().Create(ctx,
+		&authentication.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return "", a.Explain(ctx, err, Action{Verb: "create", Group: "authentication.k8s.io", Resource: "selfsubjectreviews"})
+	}
+	return review.Status.UserInfo.Username, nil
+}
+
+// Addresses returns the IP addresses that connections to the API server, or to the proxy on the way to it, went to
+// since Open, and, in addition, those that its host name stands for now. They must stay reachable beside the tunnel.
+func (a *Access) Addresses(ctx context.Context) []netip.Addr {
+	a.dialer.resolve(ctx, a.hop())
+	return a.dialer.addresses()
+}
+
+// hop returns the host that connections go to: the proxy's, or the API server's.
+func (a *Access) hop() string {
+	server, err := url.Parse(a.config.Host)
+	if err != nil {
+		return ""
+	}
+	if a.config.Proxy != nil {
+		if proxy, err := a.config.Proxy(&http.Request{URL: server}); err == nil && proxy != nil {
+			return proxy.Hostname()
+		}
+	}
+	return server.Hostname()
+}
+
+// Reset closes the connections to the API server that are idle, so that the next call makes a new one. Whoever finds
+// that nothing answers calls it after ending its watches.
+func (a *Access) Reset() { a.client.CloseIdleConnections() }
 
 // Close lets go of idle connections.
-func (a *Access) Close() {}
+func (a *Access) Close() { a.client.CloseIdleConnections() }
 
-// Context is one context of the kubeconfig.
-type Context struct {
-	Name      string `json:"name"`
-	Cluster   string `json:"cluster"`
-	Server    string `json:"server,omitempty"`
-	User      string `json:"user,omitempty"`
-	Namespace string `json:"namespace,omitempty"`
-	Current   bool   `json:"current"`
+const (
+	// dialTimeout bounds one attempt to connect. It is short because attempts are repeated, and each begins with a new
+	// SYN where the kernel's own repetitions would back off.
+	dialTimeout = 3 * time.Second
+	// deadAfter is how long sent data may stay unacknowledged before the connection counts as dead.
+	deadAfter = 10 * time.Second
+)
+
+// keepAlive notices a dead idle connection within deadAfter.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 4 * time.Second, Interval: 2 * time.Second, Count: 3}
+
+// dialer makes the TCP connections of one Access and remembers where they went.
+type dialer struct {
+	mu   sync.Mutex
+	seen map[netip.Addr]struct{}
 }
 
-// Contexts lists the contexts of the kubeconfig, by name. Errors are *problem.Problem.
-func Contexts(o Options) ([]Context, error) { return nil, nil }
-
-// Namespaces lists the names of the cluster's namespaces that the user may list.
-func (a *Access) Namespaces(ctx context.Context) ([]string, error) { return nil, nil }
-
-// Workload is something that runs pods, with the ports that its pods and Services have.
-type Workload struct {
-	Namespace string   `json:"namespace"`
-	Kind      string   `json:"kind"` // Deployment, StatefulSet, DaemonSet, ReplicaSet, Pod
-	Name      string   `json:"name"`
-	Ready     int32    `json:"ready"`
-	Desired   int32    `json:"desired"`
-	Ports     []Port   `json:"ports,omitempty"`
-	Services  []string `json:"services,omitempty"` // names of the Services that select its pods
-	State     string   `json:"state"`              // ready, progressing, scaled to zero, failing
-	Message   string   `json:"message,omitempty"`
+// DialContext connects as net.Dialer does.
+func (d *dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	nd := net.Dialer{Timeout: dialTimeout, KeepAliveConfig: keepAlive, ControlContext: controlSocket}
+	conn, err := nd.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if remote, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
+		d.remember(remote.Addr())
+	}
+	return conn, nil
 }
 
-// Port is a port of a workload's pods.
-type Port struct {
-	Name      string `json:"name,omitempty"`
-	Port      int32  `json:"port"`
-	Protocol  string `json:"protocol"` // TCP, UDP, SCTP
-	Container string `json:"container,omitempty"`
+// resolve remembers what host stands for. A host that can't be resolved is left to the connections that are made.
+func (d *dialer) resolve(ctx context.Context, host string) {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		d.remember(addr)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer cancel()
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return
+	}
+	for _, addr := range addrs {
+		d.remember(addr)
+	}
 }
 
-// Workloads lists the workloads of a namespace, or of all with "". Errors are *problem.Problem.
-func (a *Access) Workloads(ctx context.Context, namespace string) ([]Workload, error) {
-	return nil, nil
+func (d *dialer) remember(addr netip.Addr) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.seen[addr.Unmap().WithZone("")] = struct{}{}
+}
+
+// addresses returns what is remembered, in order. Loopback addresses are left out: they never go into a tunnel.
+func (d *dialer) addresses() []netip.Addr {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var addrs []netip.Addr
+	for addr := range d.seen {
+		if !addr.IsLoopback() {
+			addrs = append(addrs, addr)
+		}
+	}
+	sortAddrs(addrs)
+	return addrs
 }

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
+	"github.com/fairlead-dev/fairlead/backend/problem"
+)
+
+// fieldManager names us in the managed fields of what we apply.
+const fieldManager = "fairlead"
+
+var connectionResource = schema.GroupVersionResource{Group: "fairlead.dev", Version: "v1alpha1", Resource: "connections"}
+
+// ConnectionName is the name of the Connection of a user's laptop: readable, and distinct for each pair of the two.
+func ConnectionName(user, laptopID string) string {
+	sum := sha256.Sum256([]byte(user + "\x00" + laptopID))
+	return slug(user) + "-" + hex.EncodeToString(sum[:4])
+}
+
+func connectionAction(verb, namespace string) Action {
+	return Action{Verb: verb, Group: connectionResource.Group, Resource: connectionResource.Resource, Namespace: namespace}
+}
+
+// ApplyConnection creates the Connection, or makes its spec what is given. Errors are *problem.Problem; a cluster
+// without the gateway is a problem.GatewayMissing.
+func (a *Access) ApplyConnection(ctx context.Context, namespace, name string, spec v1alpha1.ConnectionSpec) (*v1alpha1.Connection, error) {
+	wanted := &v1alpha1.Connection{
+		TypeMeta:   metav1.TypeMeta{APIVersion: connectionResource.GroupVersion().String(), Kind: "Connection"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       spec,
+	}
+	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(wanted)
+	if err != nil {
+		return nil, fmt.Errorf("encode connection: %w", err)
+	}
+	delete(object, "status")
+	if metadata, ok := object["metadata"].(map[string]any); ok {
+		delete(metadata, "creationTimestamp")
+	}
+	applied, err := a.objects.Resource(connectionResource).Namespace(namespace).Apply(ctx, name,
+		&unstructured.Unstructured{Object: object}, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
+	if err != nil {
+		return nil, a.explainConnection(ctx, err, "patch", namespace)
+	}
+	return decodeConnection(applied)
+}
+
+// DeleteConnection deletes the Connection if it is there. Errors are *problem.Problem.
+func (a *Access) DeleteConnection(ctx context.Context, namespace, name string) error {
+	err := a.objects.Resource(connectionResource).Namespace(namespace).Delete(ctx, name, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return a.explainConnection(ctx, err, "delete", namespace)
+	}
+	return nil
+}
+
+// ErrConnectionGone says that the Connection that was watched has been deleted.
+var ErrConnectionGone = errors.New("the connection object was deleted")
+
+// errWatchEnded says that the API server ended a watch, as it does every few minutes.
+var errWatchEnded = errors.New("watch ended")
+
+// WatchConnection calls each with the Connection as it is now and after each change, until that fails or the watch
+// ends; it always returns an error. After ErrConnectionGone and after an error of each it is no use to watch again;
+// after any other the caller may.
+func (a *Access) WatchConnection(ctx context.Context, namespace, name string, each func(*v1alpha1.Connection) error) error {
+	// Without a resourceVersion, a watch begins with the object as it is, if it is there; a bookmark then says that
+	// this was all (KEP-3157), so that an object that is missing is noticed.
+	yes := true
+	stream, err := a.objects.Resource(connectionResource).Namespace(namespace).Watch(ctx, metav1.ListOptions{
+		FieldSelector:        fields.OneTermEqualSelector("metadata.name", name).String(),
+		ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan,
+		SendInitialEvents:    &yes,
+		AllowWatchBookmarks:  true,
+	})
+	if apierrors.IsInvalid(err) { // before WatchList
+		return a.pollThenWatch(ctx, namespace, name, each)
+	}
+	if err != nil {
+		return a.explainConnection(ctx, err, "watch", namespace)
+	}
+	defer stream.Stop()
+	return a.follow(ctx, stream, namespace, false, each)
+}
+
+// pollThenWatch is WatchConnection for API servers that can't send the initial state in a watch.
+func (a *Access) pollThenWatch(ctx context.Context, namespace, name string, each func(*v1alpha1.Connection) error) error {
+	object, err := a.objects.Resource(connectionResource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return ErrConnectionGone
+	}
+	if err != nil {
+		return a.explainConnection(ctx, err, "get", namespace)
+	}
+	connection, err := decodeConnection(object)
+	if err != nil {
+		return err
+	}
+	if err := each(connection); err != nil {
+		return err
+	}
+	stream, err := a.objects.Resource(connectionResource).Namespace(namespace).Watch(ctx, metav1.ListOptions{
+		FieldSelector:   fields.OneTermEqualSelector("metadata.name", name).String(),
+		ResourceVersion: connection.ResourceVersion,
+	})
+	if err != nil {
+		return a.explainConnection(ctx, err, "watch", namespace)
+	}
+	defer stream.Stop()
+	return a.follow(ctx, stream, namespace, true, each)
+}
+
+// follow hands on what a watch brings.
+func (a *Access) follow(ctx context.Context, stream watch.Interface, namespace string, seen bool, each func(*v1alpha1.Connection) error) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case event, ok := <-stream.ResultChan():
+			if !ok {
+				return errWatchEnded
+			}
+			switch event.Type {
+			case watch.Added, watch.Modified:
+				connection, err := decodeConnection(event.Object)
+				if err != nil {
+					return err
+				}
+				seen = true
+				if err := each(connection); err != nil {
+					return err
+				}
+			case watch.Deleted:
+				return ErrConnectionGone
+			case watch.Bookmark:
+				if !seen {
+					return ErrConnectionGone
+				}
+			case watch.Error:
+				return a.explainConnection(ctx, apierrors.FromObject(event.Object), "watch", namespace)
+			}
+		}
+	}
+}
+
+func decodeConnection(object runtime.Object) (*v1alpha1.Connection, error) {
+	u, ok := object.(*unstructured.Unstructured)
+	if !ok {
+		return nil, fmt.Errorf("decode connection: unexpected %T", object)
+	}
+	connection := &v1alpha1.Connection{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, connection); err != nil {
+		return nil, fmt.Errorf("decode connection: %w", err)
+	}
+	return connection, nil
+}
+
+// explainConnection tells a cluster without the gateway from one that refuses.
+func (a *Access) explainConnection(ctx context.Context, err error, verb, namespace string) error {
+	action := connectionAction(verb, namespace)
+	if !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
+		return a.Explain(ctx, err, action)
+	}
+	if apierrors.IsForbidden(err) && (isAdmissionRefusal(err) || a.servesConnections(ctx)) {
+		return a.explainMissing(ctx, err, action)
+	}
+	return a.gatewayMissing(namespace)
+}
+
+// explainMissing names every right that is missing for a connection, not only the one that was noticed first.
+func (a *Access) explainMissing(ctx context.Context, err error, action Action) error {
+	p := problem.From(a.Explain(ctx, err, action))
+	if isAdmissionRefusal(err) {
+		return p
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if missing, err := a.Missing(ctx, ConnectRights(action.Namespace)); err == nil && len(missing) > 0 {
+		p.Details = nil
+		for _, right := range missing {
+			p.Details = append(p.Details, right.String())
+		}
+	}
+	return p
+}
+
+func (a *Access) gatewayMissing(namespace string) *problem.Problem {
+	return problem.New(problem.GatewayMissing,
+		"Install it once per cluster with: fairlead gateway install. If it is in another namespace, name that with --gateway-namespace.",
+		"the cluster at %s has no Fairlead gateway in namespace %q", a.Server(), namespace)
+}
+
+// servesConnections reports whether the cluster knows our API at all, which every authenticated user may ask. When in
+// doubt it does.
+func (a *Access) servesConnections(ctx context.Context) bool {
+	code := 0
+	a.clients.RESTClient().Get().AbsPath("/apis", connectionResource.Group, connectionResource.Version).Do(ctx).StatusCode(&code)
+	return code != http.StatusNotFound
+}
