@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package carrier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+	core "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport"
+	clientwebsocket "k8s.io/client-go/transport/websocket"
+	"k8s.io/klog/v2"
+	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
+)
+
+// Target is a pod and a port in it.
+type Target struct {
+	Namespace string
+	Pod       string
+	Port      int32
+}
+
+// Valid reports whether the target names something.
+func (t Target) Valid() bool { return t.Namespace != "" && t.Pod != "" && t.Port > 0 }
+
+const (
+	// pingPeriod keeps idle connections through load balancers alive, as kubectl does.
+	pingPeriod = 10 * time.Second
+	// websocketBuffer is the size in bytes of a WebSocket connection's buffers, for the client side of the tunnel. A
+	// message that is larger is cut into frames of this size.
+	websocketBuffer = 128 << 10
+	// errorText bounds what is read of an error that the kubelet reports, in bytes.
+	errorText = 4 << 10
+)
+
+// Dialer opens relay streams as kubectl port-forward does: SPDY inside a WebSocket, or SPDY alone where the API server
+// or a proxy on the way does not know WebSockets. Its zero value is not usable. It is safe for concurrent use.
+type Dialer struct {
+	config *rest.Config
+}
+
+// NewDialer returns a Dialer that uses the credentials, proxy and dial function of config.
+func NewDialer(config *rest.Config) *Dialer { return &Dialer{config: rest.CopyConfig(config)} }
+
+// Dial opens a stream to the target. The stream lives on when ctx ends after Dial has returned. Errors of the API
+// server are those of k8s.io/apimachinery/pkg/api/errors.
+func (d *Dialer) Dial(ctx context.Context, target Target) (io.ReadWriteCloser, error) {
+	connection, err := d.connect(ctx, target)
+	if err != nil {
+		return nil, fmt.Errorf("open a port-forward to pod %s/%s: %w", target.Namespace, target.Pod, cause(err))
+	}
+	stop := context.AfterFunc(ctx, func() { _ = connection.Close() })
+	stream, err := openStreams(connection, target)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = connection.Close()
+		return nil, fmt.Errorf("open a port-forward to pod %s/%s: %w", target.Namespace, target.Pod, err)
+	}
+	return stream, nil
+}
+
+// cause returns what an upgrade failed of: the API server's own answer, where it gave one.
+func cause(err error) error {
+	if upgrade, ok := errors.AsType[*httpstream.UpgradeFailureError](err); ok && upgrade.Cause != nil {
+		return upgrade.Cause
+	}
+	return err
+}
+
+// connect makes the connection that streams are opened on.
+func (d *Dialer) connect(ctx context.Context, target Target) (httpstream.Connection, error) {
+	address, err := d.url(target)
+	if err != nil {
+		return nil, err
+	}
+	connection, err := d.overWebSocket(ctx, address)
+	if httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err) {
+		var spdyErr error
+		if connection, spdyErr = d.overSPDY(ctx, address); spdyErr != nil {
+			return nil, spdyErr
+		}
+		return connection, nil
+	}
+	return connection, err
+}
+
+func (d *Dialer) url(target Target) (*url.URL, error) {
+	base, _, err := rest.DefaultServerUrlFor(d.config)
+	if err != nil {
+		return nil, fmt.Errorf("parse server URL: %w", err)
+	}
+	return base.JoinPath("api/v1/namespaces", target.Namespace, "pods", target.Pod, "portforward"), nil
+}
+
+func (d *Dialer) overWebSocket(ctx context.Context, address *url.URL) (httpstream.Connection, error) {
+	config, err := d.config.TransportConfig()
+	if err != nil {
+		return nil, fmt.Errorf("read credentials: %w", err)
+	}
+	upgrader := &websocketTransport{proxy: d.config.Proxy, dial: relayDial(d.config.Dial)}
+	if upgrader.tls, err = transport.TLSConfigFor(config); err != nil {
+		return nil, fmt.Errorf("read TLS configuration: %w", err)
+	}
+	wrapped, err := transport.HTTPWrappersForConfig(config, upgrader)
+	if err != nil {
+		return nil, fmt.Errorf("read credentials: %w", err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := clientwebsocket.Negotiate(wrapped, upgrader, request, tunnelPrefix+portforward.PortForwardProtocolV1Name)
+	if err != nil {
+		return nil, err
+	}
+	return spdy.NewClientConnectionWithPings(portforward.NewTunnelingConnectionWithLogger(klog.Background(), conn), pingPeriod)
+}
+
+// tunnelPrefix marks a protocol that is spoken in SPDY inside a WebSocket (KEP-4006).
+const tunnelPrefix = "SPDY/3.1+"
+
+func (d *Dialer) overSPDY(ctx context.Context, address *url.URL) (httpstream.Connection, error) {
+	config, err := d.config.TransportConfig()
+	if err != nil {
+		return nil, fmt.Errorf("read credentials: %w", err)
+	}
+	tlsConfig, err := transport.TLSConfigFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("read TLS configuration: %w", err)
+	}
+	upgrader, err := spdy.NewRoundTripperWithConfig(spdy.RoundTripperConfig{TLS: tlsConfig, Proxier: d.config.Proxy, PingPeriod: pingPeriod})
+	if err != nil {
+		return nil, err
+	}
+	wrapped, err := transport.HTTPWrappersForConfig(config, upgrader)
+	if err != nil {
+		return nil, fmt.Errorf("read credentials: %w", err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Add(httpstream.HeaderProtocolVersion, portforward.PortForwardProtocolV1Name)
+	response, err := wrapped.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close() //nolint:errcheck // the connection has been taken over, or the error is the answer
+	return upgrader.NewConnection(response)
+}
+
+// openStreams asks for the port: one stream for errors, one for data, opened at the same time to save a round trip.
+func openStreams(connection httpstream.Connection, target Target) (*Stream, error) {
+	type opened struct {
+		stream httpstream.Stream
+		err    error
+	}
+	open := func(kind string) opened {
+		headers := http.Header{}
+		headers.Set(core.StreamType, kind)
+		headers.Set(core.PortHeader, strconv.Itoa(int(target.Port)))
+		headers.Set(core.PortForwardRequestIDHeader, "0")
+		stream, err := connection.CreateStream(headers)
+		return opened{stream, err}
+	}
+	errorsOpened := make(chan opened, 1)
+	go func() {
+		o := open(core.StreamTypeError)
+		if o.err == nil {
+			o.err = o.stream.Close() // we have nothing to say on it
+		}
+		errorsOpened <- o
+	}()
+	data := open(core.StreamTypeData)
+	if data.err != nil {
+		return nil, fmt.Errorf("open data stream: %w", data.err)
+	}
+	reports := <-errorsOpened
+	if reports.err != nil {
+		return nil, fmt.Errorf("open error stream: %w", reports.err)
+	}
+	s := &Stream{Stream: data.stream, connection: connection}
+	go s.collect(reports.stream)
+	return s, nil
+}
+
+// Stream is an open relay stream. Reads that fail say what the kubelet reported, where it did.
+type Stream struct {
+	httpstream.Stream
+	connection httpstream.Connection
+
+	mu     sync.Mutex
+	report string
+	once   sync.Once
+}
+
+// collect waits for what the kubelet has to report, and ends the stream then.
+func (s *Stream) collect(reports io.Reader) {
+	text, _ := io.ReadAll(io.LimitReader(reports, errorText))
+	if report := strings.TrimSpace(string(text)); report != "" {
+		s.mu.Lock()
+		s.report = report
+		s.mu.Unlock()
+		_ = s.Close()
+	}
+}
+
+// Read reads relay bytes.
+func (s *Stream) Read(p []byte) (int, error) {
+	n, err := s.Stream.Read(p)
+	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.report != "" {
+			return n, fmt.Errorf("the kubelet reports: %s", s.report)
+		}
+	}
+	return n, err
+}
+
+// Close ends the stream and its connection. Pending reads and writes return.
+func (s *Stream) Close() error {
+	var err error
+	s.once.Do(func() { err = s.connection.Close() })
+	return err
+}
+
+// relayDial makes connections that are fit for a relay: see tuneRelay.
+func relayDial(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if tcp, ok := conn.(*net.TCPConn); ok && err == nil {
+			tuneRelay(tcp)
+		}
+		return conn, err
+	}
+}
+
+var _ http.RoundTripper = (*websocketTransport)(nil)
+var _ clientwebsocket.ConnectionHolder = (*websocketTransport)(nil)
+
+// DataBufferSize and Connection are what client-go's negotiation asks for.
+func (t *websocketTransport) DataBufferSize() int         { return websocketBuffer }
+func (t *websocketTransport) Connection() *websocket.Conn { return t.conn }
