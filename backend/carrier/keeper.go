@@ -95,9 +95,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	defer func() { current.stop() }()
 	pause := firstRetry
 	for {
-		k.mu.Lock()
-		target := k.target
-		k.mu.Unlock()
+		target := k.take(renew)
 		if !target.Valid() {
 			select {
 			case <-ctx.Done():
@@ -143,6 +141,17 @@ func (k *Keeper) Run(ctx context.Context) {
 			pause = min(2*pause, longestRetry)
 		}
 	}
+}
+
+// take returns the target to open a stream to. What woke us before is answered by that.
+func (k *Keeper) take(renew <-chan struct{}) Target {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	select {
+	case <-renew:
+	default:
+	}
+	return k.target
 }
 
 func (k *Keeper) report(s KeeperStatus) {

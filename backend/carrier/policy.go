@@ -59,10 +59,10 @@ type Decision struct {
 // the relay is not, and returns to UDP once it has been steady. It does no I/O and does not read the clock. It is not
 // safe for concurrent use.
 type Policy struct {
-	mode     Mode
-	active   Name
-	flaps    []time.Time // when UDP failed while in use
-	steady   time.Time   // since when UDP has answered without a pause; zero while it does not
+	mode   Mode
+	active Name
+	flaps  []time.Time // when UDP failed while in use
+	steady time.Time   // since when UDP has answered without a pause; zero while it does not
 }
 
 // NewPolicy returns a Policy that starts with initial, before anything has answered.
