@@ -30,7 +30,7 @@ type Prepared interface {
 	// addresses must be routed through the device as well, and are reachable as soon as Up returns and a carrier
 	// works. Every change is recorded in journal before it is made. When Up fails, or ctx ends before it is done,
 	// everything is put back before it returns; errors that people can act on are *api.Error, such as one with
-	// CodeRouteConflict, which comes before anything is changed. It is called at most once.
+	// CodeRouteConflict, which comes before anything is changed. It may be called again after it failed.
 	Up(ctx context.Context, tunnel api.Tunnel, journal *restore.Journal) (Tunnel, error)
 
 	// Close forgets the key. It is called once, after the Tunnel is closed if there was one.
