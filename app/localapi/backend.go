@@ -4,10 +4,17 @@ package localapi
 
 import "context"
 
-// Backend does the work behind the Handler. All methods may be called at the same time. Cancelling ctx cancels the
-// work. Errors that are meant for people are *problem.Problem; any other is shown as an internal one.
+// Backend is what the Handler serves.
 type Backend interface {
+	Operations
 	Version() Version
+	// Quit disconnects and makes the daemon end after the call was answered.
+	Quit(ctx context.Context) error
+}
+
+// Operations do the work on clusters and on this machine. All methods may be called at the same time. Cancelling ctx
+// cancels the work. Errors that are meant for people are *problem.Problem; any other is shown as an internal one.
+type Operations interface {
 	Status() Status
 	// Watch sends the status now and on each change, until ctx is done; then it closes the channel.
 	Watch(ctx context.Context) <-chan Status
@@ -25,6 +32,4 @@ type Backend interface {
 	GatewayInstall(ctx context.Context, r GatewayRequest, progress func(string)) (Gateway, error)
 	GatewayUpgrade(ctx context.Context, r GatewayRequest, progress func(string)) (Gateway, error)
 	GatewayUninstall(ctx context.Context, r GatewayRequest, progress func(string)) (Gateway, error)
-	// Quit disconnects and makes the daemon end after the call was answered.
-	Quit(ctx context.Context) error
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/fairlead-dev/fairlead/backend/cluster"
+	"github.com/fairlead-dev/fairlead/backend/diagnostics"
 	"github.com/fairlead-dev/fairlead/backend/problem"
 	"github.com/fairlead-dev/fairlead/backend/session"
 )
@@ -65,23 +67,8 @@ type Workloads struct {
 	Workloads []Workload `json:"workloads"`
 }
 
-// Workload is a Deployment, StatefulSet, DaemonSet or a pod on its own.
-type Workload struct {
-	Namespace string   `json:"namespace"`
-	Kind      string   `json:"kind"`
-	Name      string   `json:"name"`
-	Ready     int      `json:"ready"`   // pods that are ready
-	Desired   int      `json:"desired"` // pods that are wanted
-	Ports     []Port   `json:"ports"`
-	Services  []string `json:"services"` // names of the Services that select its pods
-}
-
-// Port is a port that a workload's containers declare.
-type Port struct {
-	Name     string `json:"name,omitempty"`
-	Number   int    `json:"number"`
-	Protocol string `json:"protocol"` // TCP, UDP or SCTP
-}
+// Workload is something that runs pods.
+type Workload = cluster.Workload
 
 // Contexts are the contexts of the kubeconfig, sorted by name.
 type Contexts struct {
@@ -89,37 +76,16 @@ type Contexts struct {
 	Contexts []Context `json:"contexts"`
 }
 
-// Context is one entry of a kubeconfig.
-type Context struct {
-	Name      string `json:"name"`
-	Cluster   string `json:"cluster"`
-	Server    string `json:"server,omitempty"`
-	Namespace string `json:"namespace,omitempty"`
-}
+// Context is one context of a kubeconfig.
+type Context = cluster.Context
 
 // Namespaces are the namespaces of a cluster, sorted.
 type Namespaces struct {
 	Namespaces []string `json:"namespaces"`
 }
 
-// CheckStatus is the outcome of a Check.
-type CheckStatus string
-
-const (
-	CheckOK   CheckStatus = "ok"
-	CheckWarn CheckStatus = "warn"
-	CheckFail CheckStatus = "fail"
-	CheckSkip CheckStatus = "skip"
-)
-
 // Check is one named thing that was looked at.
-type Check struct {
-	Name    string      `json:"name"` // stable, for scripts
-	Title   string      `json:"title"`
-	Status  CheckStatus `json:"status"`
-	Message string      `json:"message,omitempty"`
-	Hint    string      `json:"hint,omitempty"`
-}
+type Check = diagnostics.Check
 
 // Report is the outcome of all checks.
 type Report struct {

@@ -20,6 +20,7 @@ const (
 	NotConnected       Code = "not_connected"       // the command needs a connection
 	Timeout            Code = "timeout"             // something took longer than it ever should
 	Cancelled          Code = "cancelled"           // the user interrupted
+	DaemonVersion      Code = "daemon_version"      // the running daemon is of another version
 	HelperMissing      Code = "helper_missing"      // the helper is not installed or not running
 	HelperDenied       Code = "helper_denied"       // the helper does not serve this user
 	HelperBusy         Code = "helper_busy"         // another user of this machine is connected
@@ -44,7 +45,7 @@ const (
 // exitStatus maps every code to the exit status of the CLI. 1 and 2 are what shells and cobra use by custom; 130 is
 // 128 + SIGINT.
 var exitStatus = map[Code]int{
-	Internal: 1, Usage: 2, NotConnected: 3, Timeout: 4, NotFound: 5,
+	Internal: 1, Usage: 2, NotConnected: 3, Timeout: 4, NotFound: 5, DaemonVersion: 6,
 	HelperMissing: 10, HelperDenied: 11, HelperBusy: 12, HelperVersion: 13, HelperFailed: 14,
 	Kubeconfig: 20, ContextNotFound: 21, ClusterUnreachable: 22, Unauthorized: 23, Forbidden: 24, NamespaceNotFound: 25,
 	GatewayMissing: 30, GatewayNotReady: 31, GatewayVersion: 32, GatewayInUse: 33,

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-dev/fairlead/app/localapi"
+)
+
+func (p *program) quitCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "quit",
+		GroupID: groupOther,
+		Short:   "Disconnect, and end the background program",
+		Long: `Disconnect, put this laptop back as it was, and end the daemon: the background program of this user that holds the
+connection. The next command that needs it starts it again. Without a session it ends by itself after half an hour.`,
+		Example: `  fairlead quit`,
+		Args:    noArguments,
+		RunE:    func(c *cobra.Command, _ []string) error { return p.quit(c.Context()) },
+	}
+}
+
+func (p *program) quit(ctx context.Context) error {
+	progress := p.begin("Disconnecting")
+	defer progress.end()
+	client, _, err := p.running(ctx)
+	ran := err == nil
+	if ran {
+		err = client.Quit(ctx)
+	}
+	if err != nil && !errors.Is(err, localapi.ErrNotRunning) {
+		return err
+	}
+	progress.end()
+	return p.answer(struct {
+		Ended bool `json:"ended"` // a daemon was running
+	}{ran}, func(w io.Writer) {
+		if ran {
+			fmt.Fprintln(w, "The daemon has ended; nothing is left of it.")
+		} else {
+			fmt.Fprintln(w, "The daemon was not running.")
+		}
+	})
+}

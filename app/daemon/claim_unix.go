@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux || darwin
+
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fairlead-dev/fairlead/app/localapi"
+)
+
+// hold locks a file beside the socket (flock(2)), which the kernel undoes with the process, then listens. The file
+// stays: removing it would let two processes hold locks on two files of one name.
+func hold(socket string) (net.Listener, func(), error) {
+	if err := os.MkdirAll(filepath.Dir(socket), 0o700); err != nil {
+		return nil, nil, fmt.Errorf("make folder for the daemon's socket: %w", err)
+	}
+	file, err := os.OpenFile(socket+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open the daemon's lock: %w", err)
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		file.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, nil, errHeld
+		}
+		return nil, nil, fmt.Errorf("lock %s: %w", file.Name(), err)
+	}
+	listener, err := localapi.Listen(socket)
+	if err != nil {
+		file.Close()
+		return nil, nil, err
+	}
+	return listener, func() { file.Close() }, nil
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/fairlead-dev/fairlead/app/localapi"
+	"github.com/fairlead-dev/fairlead/backend/cluster"
+	"github.com/fairlead-dev/fairlead/backend/diagnostics"
+	"github.com/fairlead-dev/fairlead/backend/problem"
+	"github.com/fairlead-dev/fairlead/backend/session"
+	"github.com/fairlead-dev/fairlead/helper/client"
+)
+
+// operations joins the local API and the backend.
+type operations struct {
+	version string
+	log     *slog.Logger
+	manager *session.Manager
+	helper  session.HelperDialer
+
+	mu   sync.Mutex
+	last session.Options // of the latest connect
+}
+
+// NewOperations returns the real thing: the backend on this machine.
+func NewOperations(version string, log *slog.Logger) Operations {
+	helper := session.SystemHelper()
+	return &operations{
+		version: version,
+		log:     log,
+		helper:  helper,
+		manager: session.NewManager(session.Dependencies{Version: version, Helper: helper, Log: log}),
+	}
+}
+
+func (o *operations) Close() { o.manager.Close() }
+
+func (o *operations) Status() localapi.Status { return o.manager.Status() }
+
+func (o *operations) Watch(ctx context.Context) <-chan localapi.Status { return o.manager.Watch(ctx) }
+
+func (o *operations) Connect(ctx context.Context, r localapi.ConnectRequest) error {
+	o.mu.Lock()
+	o.last = r
+	o.mu.Unlock()
+	began := time.Now()
+	err := o.manager.Connect(ctx, r)
+	o.log.Info("connect", "context", r.Context, "namespace", r.Namespace, "took", time.Since(began), "error", err)
+	return err
+}
+
+func (o *operations) Disconnect(ctx context.Context) error {
+	began := time.Now()
+	err := o.manager.Disconnect(ctx)
+	o.log.Info("disconnect", "took", time.Since(began), "error", err)
+	return err
+}
+
+// connected returns the cluster of the session, and whether there is one.
+func (o *operations) connected() (session.Options, localapi.Status, bool) {
+	o.mu.Lock()
+	last := o.last
+	o.mu.Unlock()
+	status := o.manager.Status()
+	return last, status, status.State == session.Connected || status.State == session.Reconnecting
+}
+
+// here returns t, or the connected cluster where t leaves the choice open.
+func (o *operations) here(t localapi.Target) localapi.Target {
+	last, status, connected := o.connected()
+	if !connected || t.Explicit() {
+		return t
+	}
+	now := localapi.TargetOf(last)
+	now.Context, now.Namespace = status.Context, status.Namespace
+	if t.Namespace != "" {
+		now.Namespace = t.Namespace
+	}
+	if t.GatewayNamespace != "" {
+		now.GatewayNamespace = t.GatewayNamespace
+	}
+	return now
+}
+
+func open(t localapi.Target) (*cluster.Access, error) { return cluster.Open(clusterOptions(t)) }
+
+func clusterOptions(t localapi.Target) cluster.Options {
+	return cluster.Options{
+		Kubeconfigs: t.Kubeconfigs, Context: t.Context, Namespace: t.Namespace, As: t.As, AsGroups: t.AsGroups,
+		Environment: t.Environment, WorkingDirectory: t.WorkingDirectory,
+	}
+}
+
+func (o *operations) Workloads(ctx context.Context, r localapi.WorkloadsRequest) (localapi.Workloads, error) {
+	access, err := open(o.here(r.Target))
+	if err != nil {
+		return localapi.Workloads{}, err
+	}
+	defer access.Close()
+	namespace := access.Namespace()
+	if r.AllNamespaces {
+		namespace = ""
+	}
+	found, err := access.Workloads(ctx, namespace)
+	if found == nil {
+		found = []localapi.Workload{}
+	}
+	return localapi.Workloads{Context: access.Context(), Namespace: namespace, Workloads: found}, err
+}
+
+func (o *operations) Contexts(_ context.Context, t localapi.Target) (localapi.Contexts, error) {
+	found, err := cluster.Contexts(clusterOptions(t))
+	all := localapi.Contexts{Contexts: found}
+	for _, c := range found {
+		if c.Current {
+			all.Current = c.Name
+		}
+	}
+	return all, err
+}
+
+func (o *operations) Namespaces(ctx context.Context, t localapi.Target) (localapi.Namespaces, error) {
+	access, err := open(o.here(t))
+	if err != nil {
+		return localapi.Namespaces{}, err
+	}
+	defer access.Close()
+	found, err := access.Namespaces(ctx)
+	return localapi.Namespaces{Namespaces: found}, err
+}
+
+func (o *operations) Doctor(ctx context.Context, t localapi.Target) (localapi.Report, error) {
+	target := o.here(t)
+	_, status, connected := o.connected()
+	if !connected || t.Explicit() {
+		status = localapi.Status{}
+	}
+	checks := diagnostics.Run(ctx, diagnostics.Environment{
+		Version: o.version,
+		Options: session.Options{
+			Context: target.Context, Namespace: target.Namespace, Kubeconfigs: target.Kubeconfigs, As: target.As, AsGroups: target.AsGroups,
+			GatewayNamespace: target.GatewayNamespace, Environment: target.Environment, WorkingDirectory: target.WorkingDirectory,
+		},
+		Status: status,
+		Helper: o.helper,
+	})
+	report := localapi.Report{OK: true, Checks: checks}
+	for _, check := range checks {
+		report.OK = report.OK && check.Status != diagnostics.Fail
+	}
+	return report, ctx.Err()
+}
+
+// helperTimeout bounds how long the helper may take to say how it is.
+const helperTimeout = 3 * time.Second
+
+func (o *operations) Helper(ctx context.Context) (localapi.Helper, error) {
+	ctx, cancel := context.WithTimeout(ctx, helperTimeout)
+	defer cancel()
+	var h localapi.Helper
+	err := o.askHelper(ctx, &h)
+	if err != nil {
+		h.Problem = problem.From(session.ExplainHelper(err))
+		h.Running = !errors.Is(h.Problem, problem.New(problem.HelperMissing, "", ""))
+	}
+	return h, nil
+}
+
+func (o *operations) askHelper(ctx context.Context, h *localapi.Helper) error {
+	helper, err := client.Dial(ctx, "")
+	if err != nil {
+		return err
+	}
+	defer helper.Close()
+	v, err := helper.Version(ctx)
+	if err != nil {
+		return err
+	}
+	h.Running, h.Version, h.Compatible = true, v.Version, localapi.Compatible(o.version, v.Version)
+	if !h.Compatible {
+		return problem.New(problem.HelperVersion, "Bring the helper to the version of this program with: sudo fairlead helper install",
+			"the helper is version %s, this is Fairlead %s", v.Version, o.version)
+	}
+	status, err := helper.Status(ctx)
+	if err != nil {
+		return err
+	}
+	h.State, h.User, h.Device = string(status.State), status.User, status.Device
+	return nil
+}
