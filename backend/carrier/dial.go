@@ -58,17 +58,17 @@ func NewDialer(config *rest.Config) *Dialer { return &Dialer{config: rest.CopyCo
 // Dial opens a stream to the target. The stream lives on when ctx ends after Dial has returned. Errors of the API
 // server are those of k8s.io/apimachinery/pkg/api/errors.
 func (d *Dialer) Dial(ctx context.Context, target Target) (io.ReadWriteCloser, error) {
-	connection, err := d.connect(ctx, target)
+	session, err := d.connect(ctx, target)
 	if err != nil {
 		return nil, fmt.Errorf("open a port-forward to pod %s/%s: %w", target.Namespace, target.Pod, cause(err))
 	}
-	stop := context.AfterFunc(ctx, func() { _ = connection.Close() })
-	stream, err := openStreams(connection, target)
+	stop := context.AfterFunc(ctx, session.end)
+	stream, err := openStreams(session, target)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
-		_ = connection.Close()
+		session.end()
 		return nil, fmt.Errorf("open a port-forward to pod %s/%s: %w", target.Namespace, target.Pod, err)
 	}
 	return stream, nil
@@ -82,21 +82,32 @@ func cause(err error) error {
 	return err
 }
 
+// session is the connection that streams are opened on.
+type session struct {
+	httpstream.Connection
+	abort func() error // cuts the connection below, so that nothing waits for a network that is gone; may be nil
+}
+
+// end ends the connection without waiting for the network.
+func (s session) end() {
+	if s.abort != nil {
+		_ = s.abort()
+	}
+	go s.Close() //nolint:errcheck // it says goodbye, which may wait for a dead network and matters to nobody
+}
+
 // connect makes the connection that streams are opened on.
-func (d *Dialer) connect(ctx context.Context, target Target) (httpstream.Connection, error) {
+func (d *Dialer) connect(ctx context.Context, target Target) (session, error) {
 	address, err := d.url(target)
 	if err != nil {
-		return nil, err
+		return session{}, err
 	}
-	connection, err := d.overWebSocket(ctx, address)
+	over, err := d.overWebSocket(ctx, address)
 	if httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err) {
-		var spdyErr error
-		if connection, spdyErr = d.overSPDY(ctx, address); spdyErr != nil {
-			return nil, spdyErr
-		}
-		return connection, nil
+		connection, err := d.overSPDY(ctx, address)
+		return session{Connection: connection}, err
 	}
-	return connection, err
+	return over, err
 }
 
 func (d *Dialer) url(target Target) (*url.URL, error) {
@@ -107,28 +118,29 @@ func (d *Dialer) url(target Target) (*url.URL, error) {
 	return base.JoinPath("api/v1/namespaces", target.Namespace, "pods", target.Pod, "portforward"), nil
 }
 
-func (d *Dialer) overWebSocket(ctx context.Context, address *url.URL) (httpstream.Connection, error) {
+func (d *Dialer) overWebSocket(ctx context.Context, address *url.URL) (session, error) {
 	config, err := d.config.TransportConfig()
 	if err != nil {
-		return nil, fmt.Errorf("read credentials: %w", err)
+		return session{}, fmt.Errorf("read credentials: %w", err)
 	}
 	upgrader := &websocketTransport{proxy: d.config.Proxy, dial: relayDial(d.config.Dial)}
 	if upgrader.tls, err = transport.TLSConfigFor(config); err != nil {
-		return nil, fmt.Errorf("read TLS configuration: %w", err)
+		return session{}, fmt.Errorf("read TLS configuration: %w", err)
 	}
 	wrapped, err := transport.HTTPWrappersForConfig(config, upgrader)
 	if err != nil {
-		return nil, fmt.Errorf("read credentials: %w", err)
+		return session{}, fmt.Errorf("read credentials: %w", err)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
 	if err != nil {
-		return nil, err
+		return session{}, err
 	}
 	conn, err := clientwebsocket.Negotiate(wrapped, upgrader, request, tunnelPrefix+portforward.PortForwardProtocolV1Name)
 	if err != nil {
-		return nil, err
+		return session{}, err
 	}
-	return spdy.NewClientConnectionWithPings(portforward.NewTunnelingConnectionWithLogger(klog.Background(), conn), pingPeriod)
+	connection, err := spdy.NewClientConnectionWithPings(portforward.NewTunnelingConnectionWithLogger(klog.Background(), conn), pingPeriod)
+	return session{Connection: connection, abort: conn.NetConn().Close}, err
 }
 
 // tunnelPrefix marks a protocol that is spoken in SPDY inside a WebSocket (KEP-4006).
@@ -165,7 +177,7 @@ func (d *Dialer) overSPDY(ctx context.Context, address *url.URL) (httpstream.Con
 }
 
 // openStreams asks for the port: one stream for errors, one for data, opened at the same time to save a round trip.
-func openStreams(connection httpstream.Connection, target Target) (*Stream, error) {
+func openStreams(connection session, target Target) (*Stream, error) {
 	type opened struct {
 		stream httpstream.Stream
 		err    error
@@ -194,7 +206,7 @@ func openStreams(connection httpstream.Connection, target Target) (*Stream, erro
 	if reports.err != nil {
 		return nil, fmt.Errorf("open error stream: %w", reports.err)
 	}
-	s := &Stream{Stream: data.stream, connection: connection}
+	s := &Stream{Stream: data.stream, session: connection}
 	go s.collect(reports.stream)
 	return s, nil
 }
@@ -202,7 +214,7 @@ func openStreams(connection httpstream.Connection, target Target) (*Stream, erro
 // Stream is an open relay stream. Reads that fail say what the kubelet reported, where it did.
 type Stream struct {
 	httpstream.Stream
-	connection httpstream.Connection
+	session session
 
 	mu     sync.Mutex
 	report string
@@ -233,11 +245,10 @@ func (s *Stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the stream and its connection. Pending reads and writes return.
+// Close ends the stream and its connection, without waiting for the network. Pending reads and writes return.
 func (s *Stream) Close() error {
-	var err error
-	s.once.Do(func() { err = s.connection.Close() })
-	return err
+	s.once.Do(s.session.end)
+	return nil
 }
 
 // relayDial makes connections that are fit for a relay: see tuneRelay.

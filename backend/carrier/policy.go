@@ -28,6 +28,10 @@ const (
 const (
 	// deadAfter is the silence after which a carrier counts as dead: three probes of one every 500 ms, and some jitter.
 	deadAfter = 1750 * time.Millisecond
+	// standbyDeadAfter is the same for a relay that is not in use, which is probed every 2 s.
+	standbyDeadAfter = 4500 * time.Millisecond
+	// tryAfter is the silence of UDP after which an open relay is tried even if it does not answer either.
+	tryAfter = 3 * time.Second
 	// firstHold is how long UDP must answer steadily before traffic returns to it after it has failed. Each further
 	// failure within flapWindow doubles the time, up to longestHold, so that a path that comes and goes is left alone.
 	firstHold   = time.Second
@@ -46,7 +50,11 @@ type Health struct {
 }
 
 // Alive reports whether the carrier answers.
-func (h Health) Alive() bool { return h.Configured && h.Silence >= 0 && h.Silence < deadAfter }
+func (h Health) Alive() bool { return h.aliveWithin(deadAfter) }
+
+func (h Health) aliveWithin(limit time.Duration) bool {
+	return h.Configured && h.Silence >= 0 && h.Silence < limit
+}
 
 // Decision is what to do now.
 type Decision struct {
@@ -102,13 +110,13 @@ func (p *Policy) onUDP(now time.Time, udp, relay Health) Decision {
 	switch {
 	case udp.Alive():
 		return Decision{Carrier: UDP, Reason: "UDP answers", Alive: true}
-	case relay.Alive():
+	case relay.aliveWithin(standbyDeadAfter):
 		if udp.Silence >= 0 { // it had worked
 			p.flaps = append(p.flaps, now)
 		}
 		p.active = Relay
 		return Decision{Carrier: Relay, Reason: whyNotUDP(udp), Alive: true}
-	case !udp.Configured && relay.Configured:
+	case relay.Configured && (!udp.Configured || udp.Silence > tryAfter):
 		p.active = Relay
 		return Decision{Carrier: Relay, Reason: whyNotUDP(udp)}
 	}

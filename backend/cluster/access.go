@@ -110,11 +110,11 @@ func (a *Access) Identity(ctx context.Context) (string, error) {
 }
 
 // Addresses returns the IP addresses that connections to the API server, or to the proxy on the way to it, went to
-// since Open, and, in addition, those that its host name stands for now. They must stay reachable beside the tunnel.
-func (a *Access) Addresses(ctx context.Context) []netip.Addr {
-	a.dialer.resolve(ctx, a.hop())
-	return a.dialer.addresses()
-}
+// since Open, and those that Resolve found. They must stay reachable beside the tunnel. It does no I/O.
+func (a *Access) Addresses() []netip.Addr { return a.dialer.addresses() }
+
+// Resolve finds out what the name of the API server, or of the proxy on the way to it, stands for.
+func (a *Access) Resolve(ctx context.Context) { a.dialer.resolve(ctx, a.hop()) }
 
 // hop returns the host that connections go to: the proxy's, or the API server's.
 func (a *Access) hop() string {

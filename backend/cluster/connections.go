@@ -74,13 +74,17 @@ func (a *Access) DeleteConnection(ctx context.Context, namespace, name string) e
 // ErrConnectionGone says that the Connection that was watched has been deleted.
 var ErrConnectionGone = errors.New("the connection object was deleted")
 
-// errWatchEnded says that the API server ended a watch, as it does every few minutes.
-var errWatchEnded = errors.New("watch ended")
+// ErrWatchEnded says that the API server ended a watch, as it does every few minutes.
+var ErrWatchEnded = errors.New("watch ended")
 
-// WatchConnection calls each with the Connection as it is now and after each change, until that fails or the watch
-// ends; it always returns an error. After ErrConnectionGone and after an error of each it is no use to watch again;
-// after any other the caller may.
-func (a *Access) WatchConnection(ctx context.Context, namespace, name string, each func(*v1alpha1.Connection) error) error {
+// WatchConnection calls each with the Connection after each change, until that fails or the watch ends; it always
+// returns an error. It begins after since, a Connection's resourceVersion, or, when that is empty, with the Connection
+// as it is. After ErrConnectionGone and after an error of each it is no use to watch again; after any other the caller
+// may, with an empty since.
+func (a *Access) WatchConnection(ctx context.Context, namespace, name, since string, each func(*v1alpha1.Connection) error) error {
+	if since != "" {
+		return a.watchSince(ctx, namespace, name, since, each)
+	}
 	// Without a resourceVersion, a watch begins with the object as it is, if it is there; a bookmark then says that
 	// this was all (KEP-3157), so that an object that is missing is noticed.
 	yes := true
@@ -116,9 +120,13 @@ func (a *Access) pollThenWatch(ctx context.Context, namespace, name string, each
 	if err := each(connection); err != nil {
 		return err
 	}
+	return a.watchSince(ctx, namespace, name, connection.ResourceVersion, each)
+}
+
+func (a *Access) watchSince(ctx context.Context, namespace, name, since string, each func(*v1alpha1.Connection) error) error {
 	stream, err := a.objects.Resource(connectionResource).Namespace(namespace).Watch(ctx, metav1.ListOptions{
 		FieldSelector:   fields.OneTermEqualSelector("metadata.name", name).String(),
-		ResourceVersion: connection.ResourceVersion,
+		ResourceVersion: since,
 	})
 	if err != nil {
 		return a.explainConnection(ctx, err, "watch", namespace)
@@ -135,7 +143,7 @@ func (a *Access) follow(ctx context.Context, stream watch.Interface, namespace s
 			return ctx.Err()
 		case event, ok := <-stream.ResultChan():
 			if !ok {
-				return errWatchEnded
+				return ErrWatchEnded
 			}
 			switch event.Type {
 			case watch.Added, watch.Modified:

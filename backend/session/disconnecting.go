@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"context"
+	"time"
+
+	"github.com/fairlead-dev/fairlead/backend/problem"
+)
+
+// deleteTimeout bounds how long disconnecting waits for the cluster. The gateway forgets a laptop that stays silent, so
+// an unreachable cluster need not hold anybody up.
+const deleteTimeout = 2 * time.Second
+
+// disconnecting takes the Connection out of the cluster. The tunnel is down already: link.close has done that.
+func (r *run) disconnecting() {
+	if r.announced != "" {
+		r.board.update(func(s *Status) { s.State, s.Step = Disconnecting, "telling the gateway" })
+		ctx, cancel := context.WithTimeout(context.Background(), deleteTimeout)
+		defer cancel()
+		if err := r.request.access.DeleteConnection(ctx, r.request.gatewayNamespace, r.announced); err != nil {
+			r.log.Info("connection left in the cluster; the gateway deletes it", "name", r.announced, "error", err)
+		}
+	}
+	end := Status{State: Disconnected}
+	if r.err != nil {
+		end.Problem = problem.From(r.err)
+		end.Context, end.Server = r.request.access.Context(), r.request.access.Server()
+	}
+	if r.err == nil && !isClosed(r.connected) {
+		r.err = problem.New(problem.Cancelled, "", "connecting was interrupted; everything has been put back")
+	}
+	r.board.show(end)
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/fairlead-dev/fairlead/backend/problem"
+)
+
+// run is one session from connecting to disconnected. It goes through its states in loop: connecting.go,
+// connected.go, reconnecting.go, disconnecting.go.
+type run struct {
+	request *request
+	deps    Dependencies
+	board   *board
+	log     *slog.Logger
+
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	connectedOnce sync.Once
+	connected     chan struct{} // closed when it was connected for the first time
+	done          chan struct{} // closed when everything is put back
+	err           error         // why it never connected; valid after done
+	cleanupErr    error         // what could not be put back; valid after done
+
+	announced string    // name of the Connection in the cluster, empty before there is one
+	since     time.Time // of the first connection
+}
+
+func newRun(m *Manager, r *request) *run {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &run{
+		request: r, deps: m.deps, board: m.board, log: m.deps.Log.With("context", r.access.Context()),
+		ctx: ctx, cancel: cancel, connected: make(chan struct{}), done: make(chan struct{}),
+	}
+}
+
+// live reports whether r exists and has neither ended nor been told to.
+func (r *run) live() bool { return r != nil && r.ctx.Err() == nil && !isClosed(r.done) }
+
+// stop tells r, if it exists, to end. wait waits until it has.
+func (r *run) stop() {
+	if r != nil {
+		r.cancel()
+	}
+}
+
+func (r *run) wait() {
+	if r != nil {
+		<-r.done
+	}
+}
+
+// await waits until r is connected. When ctx ends first, a run that was started for this caller is ended.
+func (r *run) await(ctx context.Context, started bool) error {
+	select {
+	case <-r.connected:
+		return r.awaitAnswer(ctx)
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+	}
+	if started {
+		r.stop()
+		r.wait()
+	}
+	return interrupted(ctx.Err())
+}
+
+// reconnectPatience is how long a second Connect waits for a session that is reconnecting.
+const reconnectPatience = 15 * time.Second
+
+// awaitAnswer waits, where the session was connected before and is reconnecting now, until it is connected again.
+func (r *run) awaitAnswer(ctx context.Context) error {
+	timer := time.NewTimer(reconnectPatience)
+	defer timer.Stop()
+	for {
+		status, changed, _ := r.board.get()
+		if status.State == Connected || isClosed(r.done) {
+			return r.err
+		}
+		select {
+		case <-changed:
+		case <-r.done:
+		case <-ctx.Done():
+			return interrupted(ctx.Err())
+		case <-timer.C:
+			if status.Problem != nil {
+				return status.Problem
+			}
+			return problem.New(problem.NoCarrier, "It keeps trying. See: fairlead status --watch.", "the connection is open, but the gateway does not answer at the moment")
+		}
+	}
+}
+
+func interrupted(cause error) error {
+	if errors.Is(cause, context.DeadlineExceeded) {
+		return problem.New(problem.Timeout, "See: fairlead doctor.", "connecting took too long; everything has been put back")
+	}
+	return problem.New(problem.Cancelled, "", "connecting was interrupted; everything has been put back")
+}
+
+// loop is the life of the session.
+func (r *run) loop() {
+	defer close(r.done)
+	defer r.request.access.Close()
+	defer r.cancel()
+	r.board.show(r.base(Connecting, "reading what is there"))
+	failures := 0
+	for r.ctx.Err() == nil {
+		began := time.Now()
+		err := r.attempt()
+		if r.ctx.Err() != nil {
+			break
+		}
+		r.log.Info("session interrupted", "error", err)
+		if errors.Is(err, errReplaced) {
+			r.announced = "" // it is the other session's now
+		}
+		if !isClosed(r.connected) || errors.Is(err, errReplaced) {
+			r.err = problem.From(ExplainHelper(err))
+			break
+		}
+		if time.Since(began) > steadyAfter {
+			failures = 0
+		}
+		failures++
+		r.reconnecting(err, failures)
+	}
+	r.disconnecting()
+}
+
+// attempt connects once and stays until the connection is lost.
+func (r *run) attempt() error {
+	l, err := r.connect()
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	return l.hold()
+}
+
+// base is a Status with what is known from the start.
+func (r *run) base(state State, step string) Status {
+	return Status{
+		State: state, Step: step,
+		Context: r.request.access.Context(), Server: r.request.access.Server(), Namespace: r.request.access.Namespace(),
+		Carrier: CarrierStatus{Mode: r.request.carrier}, Gateway: GatewayStatus{Namespace: r.request.gatewayNamespace},
+	}
+}
+
+// step says what is going on.
+func (r *run) step(text string) {
+	r.log.Debug("step", "step", text)
+	r.board.update(func(s *Status) { s.Step = text })
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
