@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wireguard
+
+import "time"
+
+const (
+	// handshakeRetry is the least time until a handshake that was forced and not answered is tried again, while probes
+	// say that the carrier works. WireGuard itself would wait five seconds.
+	handshakeRetry = 300 * time.Millisecond
+	// handshakeDoubt is for how long data may go out without anything coming back, on a carrier that answers probes,
+	// before the gateway may have forgotten the session, as it has after a restart.
+	handshakeDoubt = 2 * time.Second
+	// handshakeDoubtAgain is the least time between two handshakes for that reason: some flows go one way only.
+	handshakeDoubtAgain = 10 * time.Second
+)
+
+// handshaker decides when WireGuard is pushed: to handshake at once after a silence or a new beginning, and to send
+// a keepalive after a change of carrier, which is what makes the gateway answer the new way. It is pure: time comes from
+// outside. The zero value wants nothing.
+type handshaker struct {
+	wanted    bool // a handshake
+	asked     time.Time
+	forced    time.Time // when the wanted one was last forced; zero if not yet
+	doubted   time.Time
+	keepalive bool
+	works     bool // the carrier in use answers probes
+	rtt       time.Duration
+	completed bool // a handshake was answered, some time
+}
+
+// want asks for a handshake, at once.
+func (h *handshaker) want(now time.Time) { h.wanted, h.asked, h.forced = true, now, time.Time{} }
+
+// moved says that the carrier in use is another.
+func (h *handshaker) moved(now time.Time) {
+	h.keepalive = true
+	if !h.completed {
+		h.want(now)
+	}
+	h.works = true // a silence of the carrier before is none of this one
+}
+
+// observe takes in whether the carrier in use answers probes and how fast, since when data went out without an answer
+// (0 if that is not so), and when a handshake was last answered; both in Unix nanoseconds.
+func (h *handshaker) observe(now time.Time, works bool, rtt time.Duration, unanswered, response int64) {
+	if h.wanted && response > h.asked.UnixNano() {
+		h.wanted, h.completed = false, true
+	}
+	h.rtt = rtt
+	if works && !h.works && now.Sub(h.forced) > h.retryAfter() {
+		h.want(now)
+	}
+	h.works = works
+	if works && !h.wanted && unanswered != 0 && now.Sub(time.Unix(0, unanswered)) > handshakeDoubt &&
+		now.Sub(h.doubted) > handshakeDoubtAgain {
+		h.doubted = now
+		h.want(now)
+	}
+}
+
+// retryAfter returns how long the answer to a handshake may take.
+func (h *handshaker) retryAfter() time.Duration { return max(3*h.rtt, handshakeRetry) }
+
+// due returns what to push now.
+func (h *handshaker) due(now time.Time) (keepalive, handshake bool) {
+	keepalive, h.keepalive = h.keepalive, false
+	if h.wanted && (h.forced.IsZero() || h.works && now.Sub(h.forced) >= h.retryAfter()) {
+		h.forced = now
+		return keepalive, true
+	}
+	return keepalive, false
+}
+
+// wake returns when due has something to say next.
+func (h *handshaker) wake(now time.Time) time.Time {
+	switch {
+	case h.wanted && h.forced.IsZero():
+		return now
+	case h.wanted && h.works:
+		return h.forced.Add(h.retryAfter())
+	}
+	return now.Add(time.Minute)
+}
