@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netstack
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/waiter"
+)
+
+// pumpBuffer is how much is moved at a time, in bytes. Connections hold such a buffer only while they move data, so
+// that thousands of idle ones cost none.
+const pumpBuffer = 64 << 10
+
+var pumpBuffers = sync.Pool{New: func() any { return new([pumpBuffer]byte) }}
+
+// tcpFlow is one TCP connection of the laptop, joined to one of ours.
+type tcpFlow struct {
+	flows     *tcpFlows
+	ep        tcpip.Endpoint // the laptop's side
+	wq        *waiter.Queue
+	conn      net.Conn // the cluster's side
+	aborted   atomic.Bool
+	sendShare int64
+}
+
+// run moves data both ways until both have ended. An end of one direction is passed on as such (half-close), a reset
+// as a reset.
+func (f *tcpFlow) run() {
+	setTCPOptions(f.ep)
+	var wg sync.WaitGroup
+	wg.Go(f.toTarget)
+	f.toLaptop()
+	wg.Wait()
+	f.ep.Close()
+	_ = f.conn.Close()
+	f.flows.remove(f)
+}
+
+// abort resets both sides.
+func (f *tcpFlow) abort() {
+	if f.aborted.Swap(true) {
+		return
+	}
+	f.ep.Abort()
+	reset(f.conn)
+}
+
+// reset closes a connection with a RST where it is TCP.
+func reset(conn net.Conn) {
+	if tcpConn, ok := conn.(interface{ SetLinger(sec int) error }); ok {
+		_ = tcpConn.SetLinger(0)
+	}
+	_ = conn.Close()
+}
+
+// toTarget moves the laptop's data to the target.
+func (f *tcpFlow) toTarget() {
+	entry, ready := waiter.NewChannelEntry(waiter.ReadableEvents | waiter.EventHUp | waiter.EventErr)
+	f.wq.EventRegister(&entry)
+	defer f.wq.EventUnregister(&entry)
+	for {
+		err := f.moveToTarget()
+		switch {
+		case err == nil:
+		case errors.Is(err, errWait):
+			<-ready
+		case errors.Is(err, io.EOF):
+			closeWrite(f.conn)
+			return
+		default:
+			f.abort()
+			return
+		}
+	}
+}
+
+// errWait says that nothing can be done before the laptop's side is ready again.
+var errWait = errors.New("would block")
+
+// moveToTarget moves what has arrived, up to a buffer. It returns io.EOF at the end of the laptop's data.
+func (f *tcpFlow) moveToTarget() error {
+	if f.ep.Readiness(waiter.ReadableEvents|waiter.EventHUp|waiter.EventErr) == 0 {
+		return errWait
+	}
+	array := pumpBuffers.Get().(*[pumpBuffer]byte)
+	defer pumpBuffers.Put(array)
+	w := tcpip.SliceWriter(array[:])
+	result, err := f.ep.Read(&w, tcpip.ReadOptions{})
+	switch err.(type) {
+	case nil:
+	case *tcpip.ErrWouldBlock:
+		return errWait
+	case *tcpip.ErrClosedForReceive:
+		return io.EOF
+	default:
+		return errors.New(err.String())
+	}
+	_, writeErr := f.conn.Write(array[:result.Count])
+	return writeErr
+}
+
+// toLaptop moves the target's data to the laptop.
+func (f *tcpFlow) toLaptop() {
+	entry, ready := waiter.NewChannelEntry(waiter.WritableEvents | waiter.EventHUp | waiter.EventErr)
+	f.wq.EventRegister(&entry)
+	defer f.wq.EventUnregister(&entry)
+	source := newSource(f.conn)
+	for {
+		f.adjustSendBuffer()
+		n, array, err := source.read()
+		if n > 0 {
+			if !f.writeAll(array[:n], ready) {
+				pumpBuffers.Put(array)
+				f.abort()
+				return
+			}
+		}
+		if array != nil {
+			pumpBuffers.Put(array)
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			_ = f.ep.Shutdown(tcpip.ShutdownWrite) // fails only when the connection is gone already
+			return
+		default:
+			f.abort()
+			return
+		}
+	}
+}
+
+// writeAll queues data for the laptop, waiting for room. It reports false when the connection is gone.
+func (f *tcpFlow) writeAll(data []byte, ready <-chan struct{}) bool {
+	for len(data) > 0 {
+		n, err := f.ep.Write(bytes.NewReader(data), tcpip.WriteOptions{})
+		switch err.(type) {
+		case nil:
+			data = data[n:]
+		case *tcpip.ErrWouldBlock:
+			<-ready
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// adjustSendBuffer follows the share that a connection has, when it has changed by much.
+func (f *tcpFlow) adjustSendBuffer() {
+	share := f.flows.sendShare()
+	if share > 2*f.sendShare || 2*share < f.sendShare {
+		f.sendShare = share
+		f.ep.SocketOptions().SetSendBufferSize(share, true)
+	}
+}
+
+func closeWrite(conn net.Conn) {
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite() // fails only when the connection is gone already
+		return
+	}
+	_ = conn.Close()
+}
+
+// source reads a connection into buffers that it takes only when there is something to read.
+type source struct {
+	conn net.Conn
+	raw  syscall.RawConn // nil if the connection has no descriptor
+}
+
+func newSource(conn net.Conn) source {
+	if sc, ok := conn.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			return source{conn: conn, raw: raw}
+		}
+	}
+	return source{conn: conn}
+}
+
+// read returns a buffer from pumpBuffers, or nil, and how much of it is filled. At the end it returns io.EOF.
+func (s source) read() (n int, array *[pumpBuffer]byte, err error) {
+	if s.raw == nil {
+		array = pumpBuffers.Get().(*[pumpBuffer]byte)
+		n, err = s.conn.Read(array[:])
+		return n, array, err
+	}
+	var readErr error
+	err = s.raw.Read(func(fd uintptr) bool {
+		array = pumpBuffers.Get().(*[pumpBuffer]byte)
+		for {
+			n, readErr = syscall.Read(int(fd), array[:])
+			if readErr != syscall.EINTR {
+				break
+			}
+		}
+		if readErr == syscall.EAGAIN {
+			pumpBuffers.Put(array)
+			array = nil
+			return false
+		}
+		return true
+	})
+	switch {
+	case err != nil:
+		return 0, array, err
+	case readErr != nil:
+		return 0, array, readErr
+	case n == 0:
+		return 0, array, io.EOF
+	}
+	return n, array, nil
+}
+
+// readDatagram is read for sockets on which an empty message is no end.
+func (s source) readDatagram() (n int, array *[pumpBuffer]byte, err error) {
+	n, array, err = s.read()
+	if s.raw != nil && err == io.EOF {
+		err = nil
+	}
+	return n, array, err
+}

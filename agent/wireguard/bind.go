@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wireguard
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"golang.zx2c4.com/wireguard/conn"
+
+	"github.com/fairlead-dev/fairlead/agent/api/carrier"
+)
+
+// Bind is WireGuard's way to its peers. It is safe for concurrent use, and may be closed and opened again by the
+// device without losing a relay stream or half a frame of one.
+type Bind struct {
+	log     *slog.Logger
+	udp     conn.Bind
+	inbound *inbound
+	probes  probes
+	events  Events
+
+	sessions sessions
+
+	mu      sync.Mutex
+	streams map[uint64]*stream
+	lastID  uint64
+	ended   bool
+
+	dropped atomic.Uint64 // datagrams too large for their path
+}
+
+// Events are what a Bind tells. Any of them may be nil. They are called from the data path and must not wait.
+type Events struct {
+	// Drained says that a way that was full may have room again.
+	Drained func()
+	// Probed says that a peer has proved to be there on a carrier, and which MTU it uses in the tunnel over it, in
+	// bytes; 0 if it does not say.
+	Probed func(publicKey [32]byte, by Carrier, mtu int)
+	// TooBig says that the path to a UDP address does not take a datagram of this size, in bytes of UDP payload.
+	TooBig func(to netip.AddrPort, size int)
+}
+
+// NewBind makes a Bind; nothing is opened before the device asks for it.
+func NewBind(privateKey [32]byte, events Events, log *slog.Logger) *Bind {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Bind{
+		log:     log,
+		udp:     conn.NewStdNetBind(),
+		inbound: newInbound(),
+		probes:  probes{private: privateKey, byHint: map[[8]byte]probePeer{}},
+		events:  events,
+		streams: map[uint64]*stream{},
+	}
+}
+
+// addressOf returns the address of a UDP endpoint.
+func addressOf(e conn.Endpoint) netip.AddrPort {
+	if std, ok := e.(*conn.StdNetEndpoint); ok {
+		return std.AddrPort
+	}
+	return netip.AddrPort{}
+}
+
+// Open implements conn.Bind.
+func (b *Bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
+	fns, actual, err := b.udp.Open(port)
+	if err != nil {
+		return nil, 0, err
+	}
+	for i, fn := range fns {
+		fns[i] = b.receiveUDP(fn)
+	}
+	return append(fns, b.receiveRelay(b.inbound.open())), actual, nil
+}
+
+// receiveUDP takes probes out of what a UDP socket receives and notes the way of the rest.
+func (b *Bind) receiveUDP(fn conn.ReceiveFunc) conn.ReceiveFunc {
+	return func(packets [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
+		n, err := fn(packets, sizes, eps)
+		var last uint32
+		for i := range n {
+			p := packets[i][:sizes[i]]
+			if carrier.IsProbe(p) {
+				if reply := b.answerProbe(p, UDP); reply != nil {
+					// The way back may be narrower: then there is no answer, as it should be.
+					_ = b.udp.Send([][]byte{reply}, eps[i])
+				}
+				sizes[i] = 0
+				continue
+			}
+			if index, ok := sessionOf(p); ok && index != last {
+				b.sessions.heardUDP(index, addressOf(eps[i]))
+				last = index
+			}
+		}
+		return n, err
+	}
+}
+
+func (b *Bind) receiveRelay(fn conn.ReceiveFunc) conn.ReceiveFunc {
+	return func(packets [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
+		n, err := fn(packets, sizes, eps)
+		var last uint32
+		for i := range n {
+			if index, ok := sessionOf(packets[i][:sizes[i]]); ok && index != last {
+				b.sessions.heardRelay(index, eps[i].(*relayEndpoint).stream)
+				last = index
+			}
+		}
+		return n, err
+	}
+}
+
+// WayOf returns the way by which the last datagram came for a session that this end numbered so, or nil. As long as
+// WireGuard has not accepted the datagram, that is only what somebody claims.
+func (b *Bind) WayOf(session uint32) *Way { return b.sessions.way(session) }
+
+// Send implements conn.Bind. Over a relay it never waits.
+func (b *Bind) Send(datagrams [][]byte, endpoint conn.Endpoint) error {
+	b.sessions.sent(datagrams)
+	if relay, ok := endpoint.(*relayEndpoint); ok {
+		return relay.stream.send(datagrams)
+	}
+	err := b.udp.Send(datagrams, endpoint)
+	if err != nil && tooBig(err) {
+		return b.sendSmaller(datagrams, endpoint)
+	}
+	return err
+}
+
+// sendSmaller sends datagrams one by one after the path has refused a batch of them, and reports those that are too
+// large: they are lost, but the next ones will be smaller.
+func (b *Bind) sendSmaller(datagrams [][]byte, endpoint conn.Endpoint) error {
+	var first error
+	one := make([][]byte, 1)
+	for _, d := range datagrams {
+		one[0] = d
+		err := b.udp.Send(one, endpoint)
+		switch {
+		case err == nil:
+		case tooBig(err):
+			b.dropped.Add(1)
+			if b.events.TooBig != nil {
+				b.events.TooBig(addressOf(endpoint), len(d))
+			}
+		case first == nil:
+			first = err
+		}
+	}
+	return first
+}
+
+func (b *Bind) addStream(c net.Conn) (*stream, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
+		return nil, net.ErrClosed
+	}
+	if len(b.streams) >= maxStreams {
+		return nil, errors.New("too many relay streams")
+	}
+	b.lastID++
+	s := newStream(b.lastID, c)
+	b.streams[s.id] = s
+	return s, nil
+}
+
+func (b *Bind) removeStream(s *stream) {
+	b.mu.Lock()
+	delete(b.streams, s.id)
+	b.mu.Unlock()
+	b.drained()
+}
+
+func (b *Bind) drained() {
+	if b.events.Drained != nil {
+		b.events.Drained()
+	}
+}
+
+// Close implements conn.Bind: WireGuard receives no more until the next Open. Relay streams stay.
+func (b *Bind) Close() error {
+	b.inbound.close()
+	return b.udp.Close()
+}
+
+// End closes all relay streams, for good.
+func (b *Bind) End() {
+	b.mu.Lock()
+	b.ended = true
+	streams := make([]*stream, 0, len(b.streams))
+	for _, s := range b.streams {
+		streams = append(streams, s)
+	}
+	b.mu.Unlock()
+	b.inbound.end()
+	for _, s := range streams {
+		s.close()
+	}
+}
+
+// Streams returns how many relay streams are open.
+func (b *Bind) Streams() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.streams)
+}
+
+// SetMark implements conn.Bind.
+func (b *Bind) SetMark(mark uint32) error { return b.udp.SetMark(mark) }
+
+// ParseEndpoint implements conn.Bind.
+func (b *Bind) ParseEndpoint(s string) (conn.Endpoint, error) { return b.udp.ParseEndpoint(s) }
+
+// BatchSize implements conn.Bind.
+func (b *Bind) BatchSize() int { return conn.IdealBatchSize }
+
+// TooBig returns how many datagrams did not fit their UDP path.
+func (b *Bind) TooBig() uint64 { return b.dropped.Load() }
