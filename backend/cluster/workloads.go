@@ -273,18 +273,3 @@ func (a *Access) Namespaces(ctx context.Context) ([]string, error) {
 	sort.Strings(names)
 	return names, nil
 }
-
-// GatewayPods lists the gateway's pods in a namespace. Errors are *problem.Problem.
-func (a *Access) GatewayPods(ctx context.Context, namespace string) ([]core.Pod, error) {
-	list, err := a.clients.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: gatewayPodSelector})
-	if err != nil {
-		return nil, a.Explain(ctx, err, Action{Verb: "list", Resource: "pods", Namespace: namespace})
-	}
-	return list.Items, nil
-}
-
-// ActiveLabel is on the gateway pod that serves; the gateway puts it there itself.
-const ActiveLabel = "fairlead.dev/active"
-
-// gatewayPodSelector finds all pods of the gateway, by the labels that the chart gives them.
-const gatewayPodSelector = "app.kubernetes.io/name=fairlead"

@@ -220,7 +220,7 @@ func (l *link) gatewaySilent() error {
 		p.Details = append(p.Details, "it has no pod: its deployment may be scaled to zero")
 	}
 	for _, pod := range pods {
-		p.Details = append(p.Details, "pod "+pod.Name+": "+podState(pod))
+		p.Details = append(p.Details, "pod "+pod.Name+": "+cluster.PodState(pod))
 	}
 	return p
 }
@@ -231,7 +231,7 @@ func (l *link) plan() (api.Tunnel, []v1alpha1.RangeMapping, error) {
 	if err != nil {
 		return api.Tunnel{}, nil, err
 	}
-	if err := checkGatewayVersion(l.run.deps.Version, a.Version); err != nil {
+	if err := CheckGatewayVersion(l.run.deps.Version, a.Version); err != nil {
 		return api.Tunnel{}, nil, err
 	}
 	request := l.run.request

@@ -27,6 +27,7 @@ type Helper interface {
 	Up(ctx context.Context, request api.UpRequest) (api.Status, error)
 	Update(ctx context.Context, request api.UpdateRequest) (api.Status, error)
 	Down(ctx context.Context, session string) error
+	Status(ctx context.Context) (api.Status, error)
 	// Watch calls yield now, on each change and at least every 500 ms, until it returns false, ctx is done, the session
 	// ends or the helper goes away. The error is nil only if yield returned false.
 	Watch(ctx context.Context, session string, yield func(api.Status) bool) error

@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	core "k8s.io/api/core/v1"
-
 	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/backend/carrier"
 	"github.com/fairlead-dev/fairlead/backend/cluster"
@@ -231,32 +229,4 @@ func wake(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
-}
-
-// podState says in words how a pod is.
-func podState(pod core.Pod) string {
-	if pod.DeletionTimestamp != nil {
-		return "terminating"
-	}
-	for _, c := range pod.Status.ContainerStatuses {
-		switch {
-		case c.State.Waiting != nil && c.State.Waiting.Message != "":
-			return c.State.Waiting.Reason + ": " + c.State.Waiting.Message
-		case c.State.Waiting != nil:
-			return c.State.Waiting.Reason
-		case c.State.Terminated != nil:
-			return fmt.Sprintf("ended with status %d: %s", c.State.Terminated.ExitCode, c.State.Terminated.Reason)
-		}
-	}
-	for _, c := range pod.Status.Conditions {
-		if c.Type == core.PodScheduled && c.Status != core.ConditionTrue {
-			return "not scheduled: " + c.Message
-		}
-	}
-	for _, c := range pod.Status.Conditions {
-		if c.Type == core.PodReady && c.Status == core.ConditionTrue {
-			return "ready"
-		}
-	}
-	return string(pod.Status.Phase) + ", not ready"
 }

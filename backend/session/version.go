@@ -10,8 +10,19 @@ import (
 	"github.com/fairlead-dev/fairlead/backend/problem"
 )
 
-// checkGatewayVersion refuses a gateway whose major.minor version is not ours, and says which side is older.
-func checkGatewayVersion(ours, gateways string) error {
+// CheckHelperVersion refuses a helper whose major.minor version is not ours.
+func CheckHelperVersion(ours, helpers string) error {
+	mine, okMine := majorMinor(ours)
+	its, okIts := majorMinor(helpers)
+	if ours == helpers || okMine && okIts && mine == its {
+		return nil
+	}
+	return problem.New(problem.HelperVersion, "Update the helper to the version of fairlead: sudo fairlead helper install.",
+		"this is Fairlead %s and the helper on this machine is %s", ours, helpers)
+}
+
+// CheckGatewayVersion refuses a gateway whose major.minor version is not ours, and says which side is older.
+func CheckGatewayVersion(ours, gateways string) error {
 	mine, okMine := majorMinor(ours)
 	its, okIts := majorMinor(gateways)
 	if !okMine || !okIts {
