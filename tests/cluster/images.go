@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/google/go-containerregistry/pkg/compression"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"golang.org/x/sync/errgroup"
+)
+
+// Image references. Pods use them with imagePullPolicy IfNotPresent; there is no registry.
+const (
+	pauseImage   = "fairlead.test/pause:1"
+	coreDNSImage = "fairlead.test/coredns:" + coreDNSVersion
+	// ShopImage has the sample shop.
+	ShopImage = "fairlead.test/shop:dev"
+	// AgentRepository is where the chart looks for fairlead-agent.
+	AgentRepository = "ghcr.io/fairlead-dev/fairlead-agent"
+)
+
+// Image is a container image with one static program at /NAME, its entrypoint, run as user 65532.
+type Image struct {
+	// Ref is the image's name with its tag.
+	Ref string
+	// Name is the program's name in the image.
+	Name string
+	// Binary is the program's file on the machine.
+	Binary string
+}
+
+// LoadImage puts an image on every node.
+func (c *Cluster) LoadImage(ctx context.Context, image Image) error {
+	archive := filepath.Join(c.folder, "images", fileName(image.Ref)+".tar")
+	if err := image.write(archive); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, node := range c.nodes {
+		group.Go(func() error { return node.importImage(ctx, image.Ref, archive) })
+	}
+	return group.Wait()
+}
+
+// LoadAgent puts bin/fairlead-agent on every node, under the chart's repository with each of the tags.
+func (c *Cluster) LoadAgent(ctx context.Context, tags ...string) error {
+	for _, tag := range tags {
+		err := c.LoadImage(ctx, Image{AgentRepository + ":" + tag, "fairlead-agent", filepath.Join(c.config.Root, "bin", "fairlead-agent")})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Node) importImage(ctx context.Context, ref, archive string) error {
+	output, err := h.Command(ctx, "ctr", "-a", containerdSocket, "-n", "k8s.io", "images", "import", archive).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("import image %s on %s: %w: %s", ref, h.Name, err, bytes.TrimSpace(output))
+	}
+	return nil
+}
+
+// write makes the image and stores it as an archive for ctr.
+func (i Image) write(archive string) error {
+	ref, err := name.NewTag(i.Ref)
+	if err != nil {
+		return fmt.Errorf("name image: %w", err)
+	}
+	layer, err := i.layer()
+	if err != nil {
+		return err
+	}
+	image, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		return fmt.Errorf("make image %s: %w", i.Ref, err)
+	}
+	config := v1.Config{Entrypoint: []string{"/" + i.Name}, User: "65532:65532", Env: []string{"PATH=/"}}
+	if image, err = mutate.Config(image, config); err != nil {
+		return fmt.Errorf("configure image %s: %w", i.Ref, err)
+	}
+	file, err := image.ConfigFile()
+	if err != nil {
+		return fmt.Errorf("configure image %s: %w", i.Ref, err)
+	}
+	file.OS, file.Architecture = "linux", "amd64"
+	if image, err = mutate.ConfigFile(image, file); err != nil {
+		return fmt.Errorf("configure image %s: %w", i.Ref, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(archive), 0o755); err != nil {
+		return fmt.Errorf("create folder for images: %w", err)
+	}
+	if err := tarball.WriteToFile(archive, ref, image); err != nil {
+		return fmt.Errorf("write image %s: %w", i.Ref, err)
+	}
+	return nil
+}
+
+// layer is the file system: the program, and a /tmp. It is not compressed, because it never leaves the machine.
+func (i Image) layer() (v1.Layer, error) {
+	program, err := os.ReadFile(i.Binary)
+	if err != nil {
+		return nil, fmt.Errorf("read program for image %s (is it built?): %w", i.Ref, err)
+	}
+	var files bytes.Buffer
+	writer := tar.NewWriter(&files)
+	for _, entry := range []struct {
+		header tar.Header
+		data   []byte
+	}{
+		{tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777}, nil},
+		{tar.Header{Typeflag: tar.TypeReg, Name: i.Name, Mode: 0o755, Size: int64(len(program))}, program},
+	} {
+		if err := writer.WriteHeader(&entry.header); err != nil {
+			return nil, fmt.Errorf("write layer of image %s: %w", i.Ref, err)
+		}
+		if _, err := writer.Write(entry.data); err != nil {
+			return nil, fmt.Errorf("write layer of image %s: %w", i.Ref, err)
+		}
+	}
+	if err := writer.Close(); err != nil {
+		return nil, fmt.Errorf("write layer of image %s: %w", i.Ref, err)
+	}
+	opener := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files.Bytes())), nil }
+	layer, err := tarball.LayerFromOpener(opener, tarball.WithCompression(compression.None))
+	if err != nil {
+		return nil, fmt.Errorf("make layer of image %s: %w", i.Ref, err)
+	}
+	return layer, nil
+}
