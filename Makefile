@@ -49,9 +49,10 @@ bench: build ## Measure against the plain route and kubectl port-forward; prints
 	go run ./tests/bench
 
 .PHONY: demo demo-down
+# A KUBECONFIG of the environment does not count: the demo must not touch somebody's cluster unasked.
 demo: ## A cluster, a shop and a connected laptop, with one command; KUBECONFIG=… uses your own cluster
-	@build/demo.sh up
+	@DEMO_KUBECONFIG='$(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG))' build/demo.sh up
 demo-down: ## Take the demo down
-	@build/demo.sh down
+	@DEMO_KUBECONFIG='$(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG))' build/demo.sh down
 
 include tests/cluster/cluster.mk

@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# make demo, make demo-down: a real cluster on this machine with a shop in it and a laptop that joins it; or, with
+# KUBECONFIG given on make's command line, this machine joins the cluster of that file.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PWD/.cluster/toolchain/bin:$PATH"
+name=demo
+kubeconfig=${DEMO_KUBECONFIG:-}
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+
+# Shows a command as a person would type it, then runs it.
+show() {
+	printf '\033[36m$ %s\033[0m\n' "$*"
+	"$run" "$*"
+}
+
+on_laptop() { make --no-print-directory laptop NAME="$name" CMD="$1"; }
+on_this_machine() { PATH="$PWD/bin:$PATH" KUBECONFIG="$kubeconfig" bash -c "$1"; }
+
+# The cluster of this repository: everything is in network namespaces, and this machine's own network stays as it is.
+own_cluster_up() {
+	run=on_laptop
+	say "1. A Kubernetes cluster on this machine, with a small shop in namespace shop"
+	make --no-print-directory cluster-up NAME="$name"
+	say "2. Fairlead: the helper on the laptop, once, as root; the gateway in the cluster, once"
+	make --no-print-directory laptop NAME="$name" AS=root CMD='fairlead helper install --group fairlead'
+	show fairlead gateway install
+	say "3. Before: names of the cluster mean nothing to the laptop"
+	show "curl -sS -m 3 http://catalog.shop/ || true"
+	say "4. Connect"
+	show fairlead connect --namespace shop
+	say "5. After"
+	show curl -sS http://catalog.shop/
+	show curl -sS http://catalog/
+	show ping -c 2 inventory-0.inventory
+	show fairlead list
+	cat <<TEXT
+
+Try next:
+  make laptop NAME=$name                      a shell on the laptop; fairlead and kubectl are on its PATH
+  make laptop NAME=$name CMD='fairlead status'
+  make laptop NAME=$name CMD='fairlead disconnect'
+  make demo-down                            takes everything down
+TEXT
+}
+
+# Somebody's own cluster: this machine is the laptop. The gateway's image must come from somewhere the cluster reaches.
+given_cluster_up() {
+	run=on_this_machine
+	local context image=()
+	[ -r "$kubeconfig" ] || { echo "There is no readable kubeconfig at $kubeconfig." >&2; exit 1; }
+	context=$(KUBECONFIG=$kubeconfig bin/fairlead contexts --current 2>/dev/null || kubectl --kubeconfig "$kubeconfig" config current-context)
+	say "1. Your cluster: $context"
+	case $context in
+	kind-*)
+		echo "Loading the gateway's image into kind"
+		go run ./tests/cluster/cmd/cluster image -o .cluster/fairlead-agent.tar
+		kind load image-archive .cluster/fairlead-agent.tar --name "${context#kind-}"
+		;;
+	*) [ -z "${IMAGE:-}" ] || image=(--image "$IMAGE") ;;
+	esac
+	say "2. Fairlead: the helper on this machine (asks for your password once), the gateway in the cluster"
+	bin/fairlead helper status >/dev/null 2>&1 || show sudo "$PWD/bin/fairlead" helper install
+	show fairlead gateway install "${image[@]}"
+	say "3. Connect"
+	show fairlead connect
+	show fairlead status
+	show fairlead list -A
+	cat <<TEXT
+
+Any service of the cluster answers by name now: curl http://SERVICE.NAMESPACE/
+  bin/fairlead disconnect
+  make demo-down KUBECONFIG=$kubeconfig    disconnects and uninstalls the gateway and the helper
+TEXT
+}
+
+given_cluster_down() {
+	run=on_this_machine
+	show fairlead quit
+	show fairlead gateway uninstall
+	show sudo "$PWD/bin/fairlead" helper uninstall
+}
+
+case ${1:-up} in
+up)
+	build/install-deps.sh
+	make --no-print-directory build
+	if [ -n "$kubeconfig" ]; then given_cluster_up; else own_cluster_up; fi
+	;;
+down)
+	if [ -n "$kubeconfig" ]; then given_cluster_down; else make --no-print-directory cluster-down NAME="$name"; fi
+	;;
+*)
+	echo "usage: build/demo.sh up|down" >&2
+	exit 2
+	;;
+esac

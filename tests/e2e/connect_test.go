@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/fairlead-dev/fairlead/backend/session"
+	"github.com/fairlead-dev/fairlead/tests/e2e/reach"
+)
+
+func TestConnectByEachCarrier(t *testing.T) {
+	laptop := env.Laptop(0)
+	before := laptop.Snapshot(t)
+	reach.Nothing(t, env, laptop)
+	for _, carrier := range []string{"udp", "relay", "auto"} {
+		t.Run(carrier, func(t *testing.T) {
+			laptop.Connect(t, "--carrier", carrier)
+			status := laptop.Status(t)
+			if status.State != session.Connected || !status.DNS.Healthy || carrier != "auto" && status.Carrier.Active != carrier {
+				t.Errorf("status after connect: %+v", status)
+			}
+			reach.Everything(t, env, laptop)
+			laptop.Disconnect(t)
+			if after := laptop.Snapshot(t); after != before {
+				t.Errorf("disconnect left the laptop changed.\nbefore:\n%s\nafter:\n%s", before, after)
+			}
+			reach.Nothing(t, env, laptop)
+		})
+	}
+	if left := laptop.Run(t, "kubectl", "get", "connections", "-A", "-o", "name"); strings.TrimSpace(left) != "" {
+		t.Errorf("Connections are left in the cluster: %s", left)
+	}
+}
+
+func TestConnectTwiceIsNoChange(t *testing.T) {
+	laptop := env.Laptop(0)
+	laptop.Connect(t)
+	before := laptop.Status(t)
+	if r := laptop.Try(t, "fairlead", "connect", "--namespace", "shop"); r.Status != 0 {
+		t.Fatalf("%s", r)
+	}
+	if after := laptop.Status(t); !after.Since.Equal(*before.Since) {
+		t.Errorf("connecting again made a new session: since %v, before %v", after.Since, before.Since)
+	}
+}
+
+func TestOtherNamespaceChangesWhatShortNamesMean(t *testing.T) {
+	laptop := env.Laptop(0)
+	laptop.Connect(t)
+	laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog/")
+	laptop.Run(t, "fairlead", "connect", "--namespace", "default")
+	if r := laptop.Try(t, "curl", "-sS", "-m", "5", "http://catalog/"); r.Status == 0 {
+		t.Errorf("catalog answers in namespace default: %s", r)
+	}
+	laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/")
+}
+
+func TestExcludeLeavesARangeOut(t *testing.T) {
+	laptop := env.Laptop(0)
+	laptop.Connect(t, "--exclude", "10.244.0.0/16")
+	laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/")
+	if routes := laptop.Run(t, "ip", "route", "get", "10.244.0.9"); strings.Contains(routes, "fairlead") {
+		t.Errorf("an excluded range goes into the tunnel: %s", routes)
+	}
+}
+
+func TestListShowsWorkloads(t *testing.T) {
+	laptop := env.Laptop(0)
+	out := laptop.Run(t, "fairlead", "list", "--namespace", "shop")
+	for _, want := range []string{"catalog", "pricing", "inventory", "StatefulSet", "Deployment"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the list lacks %q:\n%s", want, out)
+		}
+	}
+}
+
+func TestDoctorFindsNothingWrong(t *testing.T) {
+	laptop := env.Laptop(0)
+	laptop.Connect(t)
+	laptop.Run(t, "fairlead", "doctor")
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/fairlead-dev/fairlead/tests/e2e/harness"
+)
+
+// connectLimit is how long what normally takes a moment may take before a test gives up.
+const connectLimit = 20 * time.Second
+
+// exitError is nil for a command that succeeded.
+func exitError(r harness.Result) error {
+	if r.Status == 0 {
+		return nil
+	}
+	return errors.New(r.String())
+}
+
+func TestGatewayRunsUnderRestrictedPodSecurity(t *testing.T) {
+	namespace, err := env.Cluster.Kubernetes().CoreV1().Namespaces().Get(t.Context(), "fairlead", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if level := namespace.Labels["pod-security.kubernetes.io/enforce"]; level != "restricted" {
+		t.Errorf("the gateway's namespace enforces %q, not restricted", level)
+	}
+}
+
+func TestUninstallWarnsWhoIsConnectedAndLeavesNothing(t *testing.T) {
+	laptop := env.Laptop(0)
+	t.Cleanup(func() {
+		if r := laptop.TryAs(t, "root", "fairlead", "gateway", "install"); r.Status != 0 {
+			t.Errorf("install the gateway again: %s", r)
+		}
+	})
+	laptop.Connect(t)
+	refused(t, laptop.TryAs(t, "root", "fairlead", "gateway", "uninstall"), 33, "--force")
+	laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/")
+	laptop.Disconnect(t)
+
+	if r := laptop.TryAs(t, "root", "fairlead", "gateway", "uninstall"); r.Status != 0 {
+		t.Fatalf("%s", r)
+	}
+	if left := objectsOf(t, "fairlead"); len(left) > 0 {
+		t.Errorf("objects are left after uninstall:\n%s", strings.Join(left, "\n"))
+	}
+}
+
+// objectsOf lists every object of the cluster that a name of Fairlead occurs in: in its own name, its namespace's or a label.
+func objectsOf(t *testing.T, word string) []string {
+	t.Helper()
+	lists, err := env.Cluster.Kubernetes().Discovery().ServerPreferredResources()
+	if err != nil {
+		t.Fatalf("list the cluster's resources: %v", err)
+	}
+	client, err := dynamic.NewForConfig(env.Cluster.RESTConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, list := range lists {
+		group, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, resource := range list.APIResources {
+			// Events are records of the past and expire by themselves.
+			if resource.Kind == "Event" || !slices.Contains(resource.Verbs, "list") {
+				continue
+			}
+			objects, err := client.Resource(group.WithResource(resource.Name)).List(t.Context(), metav1.ListOptions{})
+			if err != nil {
+				continue // some can't be listed without a selector; none of those is ours
+			}
+			for _, o := range objects.Items {
+				if strings.Contains(o.GetName()+o.GetNamespace()+o.GetLabels()["app.kubernetes.io/name"], word) {
+					found = append(found, resource.Name+" "+o.GetNamespace()+"/"+o.GetName())
+				}
+			}
+		}
+	}
+	return found
+}

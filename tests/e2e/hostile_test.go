@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairlead-dev/fairlead/backend/session"
+	"github.com/fairlead-dev/fairlead/tests/e2e/harness"
+)
+
+// unharmed checks that the session that was up before is still the same and still works.
+func unharmed(t *testing.T, laptop *harness.Laptop, before session.Status) {
+	t.Helper()
+	after := laptop.Status(t)
+	if after.State != session.Connected || !after.Since.Equal(*before.Since) {
+		t.Errorf("the session was harmed: %+v", after)
+	}
+	laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/")
+}
+
+// garbage returns random bytes in base64, for a shell.
+func garbage(size int) string {
+	data := make([]byte, size)
+	rand.Read(data)
+	return base64.StdEncoding.EncodeToString(data)
+}
+
+func TestMalformedRequestsToTheHelper(t *testing.T) {
+	laptop := env.Laptop(0)
+	laptop.Connect(t)
+	before := laptop.Status(t)
+	for what, script := range map[string]string{
+		"garbage":           "echo " + garbage(4096) + " | base64 -d",
+		"a huge frame":      `printf '\377\377\377\377'; head -c 1000000 /dev/zero`,
+		"an empty frame":    `printf '\000\000\000\000'`,
+		"half a frame":      `printf '\000\000\000\100{"verb"'`,
+		"an unknown verb":   `printf '\000\000\000\021{"verb":"reboot"}'`,
+		"an unknown field":  `printf '\000\000\000\037{"verb":"status","path":"/etc"}'`,
+		"someone's session": `printf '\000\000\000\062{"verb":"down","body":{"session":"0000000000000000"}}'`,
+	} {
+		for _, user := range []string{harness.User, "other"} {
+			r := laptop.TryAs(t, user, "sh", "-c", "("+script+") | timeout 3 socat -t 1 - UNIX-CONNECT:"+harness.HelperSocket)
+			if strings.Contains(r.Stdout, `"session":"`) {
+				t.Errorf("%s as %s was served: %s", what, user, r)
+			}
+		}
+	}
+	if r := laptop.TryAs(t, "other", "sh", "-c", `printf '\000\000\000\021{"verb":"status"}' | timeout 3 socat -t 1 - UNIX-CONNECT:`+harness.HelperSocket); !strings.Contains(r.Stdout, "denied") {
+		t.Errorf("a user who is not listed should be denied: %s", r)
+	}
+	unharmed(t, laptop, before)
+}
+
+func TestManyIdleCallersDoNotBlockTheHelper(t *testing.T) {
+	laptop := env.Laptop(0)
+	for _, user := range []string{"other", harness.User} {
+		silent := laptop.Command(t.Context(), user, "sh", "-c", "for i in $(seq 300); do sleep 20 | socat - UNIX-CONNECT:"+harness.HelperSocket+" 2>/dev/null & done; wait")
+		if err := silent.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { silent.Process.Kill(); silent.Wait() }()
+	}
+	laptop.Connect(t)
+	laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/")
+}
+
+func TestMalformedDNS(t *testing.T) {
+	laptop := env.Laptop(0)
+	laptop.Connect(t)
+	before := laptop.Status(t)
+	own := before.Addresses[0].String()
+	for range 50 {
+		laptop.Try(t, "sh", "-c", "echo "+garbage(300)+" | base64 -d | socat -t 0 - UDP:"+own+":53")
+	}
+	laptop.Try(t, "sh", "-c", "echo "+garbage(20000)+" | base64 -d | timeout 2 socat -t 0 - TCP:"+own+":53")
+	unharmed(t, laptop, before)
+}
+
+func TestMalformedDatagramsAndRelayFrames(t *testing.T) {
+	laptop := env.Laptop(0)
+	laptop.Connect(t)
+	before := laptop.Status(t)
+	endpoint := before.Carrier.Endpoint
+	for range 50 {
+		laptop.Try(t, "sh", "-c", "echo "+garbage(900)+" | base64 -d | socat -t 0 - UDP:"+endpoint)
+		laptop.Try(t, "sh", "-c", `(printf '\372FL\001\001\000\000\052'; echo `+garbage(34)+" | base64 -d) | socat -t 0 - UDP:"+endpoint)
+	}
+	// Straight to the relay port, as whoever may port-forward could: no greeting, a wrong one, and frames of garbage.
+	pod := before.Gateway.Pod
+	forward := laptop.Command(t.Context(), harness.User, "kubectl", "-n", "fairlead", "port-forward", "pod/"+pod, "18642:8642")
+	if err := forward.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { forward.Process.Kill(); forward.Wait() }()
+	harness.Eventually(t, connectLimit, "the port-forward listens", func() error {
+		r := laptop.Try(t, "socat", "-u", "OPEN:/dev/null", "TCP:127.0.0.1:18642")
+		return exitError(r)
+	})
+	for _, script := range []string{
+		"echo " + garbage(5000) + " | base64 -d",
+		`printf 'FLRELAY\001\377\377'; head -c 70000 /dev/zero`,
+		`printf 'FLRELAY\001\000\000'`,
+		`printf 'FLRELAY\001'; for i in $(seq 200); do printf '\000\144'; head -c 100 /dev/urandom; done`,
+	} {
+		laptop.Try(t, "sh", "-c", "("+script+") | timeout 3 socat -t 1 - TCP:127.0.0.1:18642")
+	}
+	unharmed(t, laptop, before)
+	pods, err := env.Cluster.Kubernetes().CoreV1().Pods("fairlead").List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pods.Items {
+		for _, c := range p.Status.ContainerStatuses {
+			if c.RestartCount != 0 {
+				t.Errorf("the gateway's pod %s was restarted %d times", p.Name, c.RestartCount)
+			}
+		}
+	}
+}

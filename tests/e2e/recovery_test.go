@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairlead-dev/fairlead/backend/session"
+	"github.com/fairlead-dev/fairlead/tests/e2e/harness"
+)
+
+// answers asks a service of the shop once.
+func answers(t *testing.T, laptop *harness.Laptop) func() error {
+	return func() error {
+		if r := laptop.Try(t, "curl", "-sS", "-m", "1", "http://catalog.shop/"); r.Status != 0 {
+			return fmt.Errorf("%s", r)
+		}
+		return nil
+	}
+}
+
+func TestGatewayPodDeleted(t *testing.T) {
+	laptop := env.Laptop(0)
+	laptop.Connect(t)
+	pods := env.Cluster.Kubernetes().CoreV1().Pods("fairlead")
+	old := laptop.Status(t).Gateway.Pod
+	if err := pods.Delete(t.Context(), old, metav1.DeleteOptions{}); err != nil {
+		t.Fatalf("delete the gateway's pod %q: %v", old, err)
+	}
+	took := laptop.AwaitStatus(t, 30*time.Second, "connect to the new gateway pod", func(s session.Status) bool {
+		return s.State == session.Connected && s.Gateway.Pod != old && s.Gateway.Pod != ""
+	})
+	t.Logf("connected to the new pod %v after the old one was deleted", took)
+	harness.Eventually(t, 2*time.Second, "a service answers", answers(t, laptop))
+}
+
+func TestGatewayPodKilledShowsInStatus(t *testing.T) {
+	laptop := env.Laptop(0)
+	laptop.Connect(t)
+	scale := func(replicas int32) {
+		deployments := env.Cluster.Kubernetes().AppsV1().Deployments("fairlead")
+		current, err := deployments.GetScale(context.Background(), "fairlead-gateway", metav1.GetOptions{})
+		if err != nil {
+			t.Fatalf("read the gateway's scale: %v", err)
+		}
+		current.Spec.Replicas = replicas
+		if _, err := deployments.UpdateScale(context.Background(), "fairlead-gateway", current, metav1.UpdateOptions{}); err != nil {
+			t.Fatalf("scale the gateway: %v", err)
+		}
+	}
+	t.Cleanup(func() { scale(1) })
+	scale(0)
+	laptop.AwaitStatus(t, 15*time.Second, "the status says that nothing answers", func(s session.Status) bool {
+		return s.State == session.Reconnecting && s.Step != ""
+	})
+	scale(1)
+	took := laptop.AwaitStatus(t, 30*time.Second, "reconnect", func(s session.Status) bool { return s.State == session.Connected })
+	t.Logf("reconnected %v after the gateway was scaled up again", took)
+	harness.Eventually(t, 2*time.Second, "a service answers", answers(t, laptop))
+}
+
+func TestAPIServerRestartGoesUnnoticedOnUDP(t *testing.T) {
+	laptop := env.Laptop(0)
+	laptop.Connect(t, "--carrier", "udp")
+	long := startStream(t, laptop, "ledger.shop:7000")
+	if err := env.Cluster.RestartAPIServer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/")
+	if status := laptop.Status(t); !harness.OnCarrier("udp")(status) {
+		t.Errorf("status after a restart of the API server: %+v", status)
+	}
+	if result := long.end(t); result.Error != "" || result.LongestStall > 1 {
+		t.Errorf("the long-lived connection noticed the restart: %+v", result)
+	}
+}
+
+func TestLaptopAsleep(t *testing.T) {
+	for _, carrier := range []string{"udp", "relay"} {
+		t.Run(carrier, func(t *testing.T) {
+			laptop, host := env.Laptop(0), env.Cluster.Laptop(0)
+			laptop.Connect(t, "--carrier", carrier)
+			t.Cleanup(func() { host.Restore(context.Background()) })
+			if err := host.Cut(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			laptop.AwaitStatus(t, 15*time.Second, "the status says that nothing answers", func(s session.Status) bool { return s.State == session.Reconnecting })
+			harness.Always(t, 60*time.Second, "away", func() error { return nil })
+			if err := host.Restore(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			restored := time.Now()
+			harness.Eventually(t, 5*time.Second, "a service answers after the link is back", answers(t, laptop))
+			t.Logf("a service answered %v after the link was back", time.Since(restored))
+			laptop.AwaitStatus(t, 5*time.Second, "the status says connected", func(s session.Status) bool { return s.State == session.Connected })
+		})
+	}
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairlead-dev/fairlead/backend/session"
+	"github.com/fairlead-dev/fairlead/tests/e2e/harness"
+)
+
+// kubeconfig returns the kubeconfig of an ordinary developer: no rights but what everyone has, and to edit the shop.
+func kubeconfig(t *testing.T, user string) string {
+	t.Helper()
+	path, err := env.Cluster.UserKubeconfig(user, "developers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestTwoUsersAtOnce(t *testing.T) {
+	alice, bob := env.Laptop(0), env.Laptop(1)
+	alice.Connect(t, "--kubeconfig", kubeconfig(t, "alice"))
+	bob.Connect(t, "--kubeconfig", kubeconfig(t, "bob"))
+	for _, laptop := range []*harness.Laptop{alice, bob} {
+		laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/")
+	}
+	a, b := alice.Status(t), bob.Status(t)
+	if a.User != "alice" || b.User != "bob" {
+		t.Errorf("connected as %q and %q", a.User, b.User)
+	}
+
+	t.Run("neither reaches the other", func(t *testing.T) {
+		// A program that listens on every address of bob's laptop.
+		listener := bob.Command(t.Context(), harness.User, "socat", "TCP-LISTEN:9999,fork,reuseaddr", "SYSTEM:echo exposed")
+		if err := listener.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { listener.Process.Kill(); listener.Wait() }()
+		for _, address := range b.Addresses {
+			target := address.String()
+			if r := alice.Try(t, "ping", "-c", "1", "-W", "1", target); r.Status == 0 {
+				t.Errorf("alice pings bob's laptop: %s", r)
+			}
+			host := target
+			if address.Is6() {
+				host = "[" + target + "]"
+			}
+			if r := alice.Try(t, "curl", "-sS", "-m", "2", "--http0.9", "http://"+host+":9999/"); r.Status == 0 || strings.Contains(r.Stdout, "exposed") {
+				t.Errorf("alice reaches a program on bob's laptop: %s", r)
+			}
+		}
+	})
+
+	t.Run("a pod does not reach a laptop", func(t *testing.T) {
+		listener := bob.Command(t.Context(), harness.User, "socat", "TCP-LISTEN:9998,fork,reuseaddr", "SYSTEM:echo exposed")
+		if err := listener.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { listener.Process.Kill(); listener.Wait() }()
+		out, _ := env.Cluster.Node(0).Command(t.Context(), "curl", "-sS", "-m", "2", "--http0.9", "http://"+b.Addresses[0].String()+":9998/").CombinedOutput()
+		if strings.Contains(string(out), "exposed") {
+			t.Errorf("a program in the cluster reaches a laptop: %s", out)
+		}
+	})
+
+	t.Run("bob can't touch what is alice's", func(t *testing.T) {
+		namespace, name, _ := strings.Cut(a.Connection, "/")
+		kubectl := func(args ...string) harness.Result {
+			return bob.Try(t, append([]string{"kubectl", "--kubeconfig", kubeconfig(t, "bob"), "-n", namespace}, args...)...)
+		}
+		for _, args := range [][]string{
+			{"delete", "connection", name},
+			{"patch", "connection", name, "--type", "merge", "-p", `{"spec":{"publicKey":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}`},
+			{"patch", "connection", name, "--type", "merge", "-p", `{"spec":{"user":"bob"}}`},
+		} {
+			if r := kubectl(args...); r.Status == 0 {
+				t.Errorf("bob may: %s", r)
+			}
+		}
+		forged := `{"apiVersion":"fairlead.dev/v1alpha1","kind":"Connection","metadata":{"name":"forged","namespace":"` + namespace + `"},
+"spec":{"user":"alice","publicKey":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","namespace":"shop"}}`
+		r := bob.Try(t, "sh", "-c", "echo '"+forged+"' | kubectl --kubeconfig "+kubeconfig(t, "bob")+" create -f -")
+		if r.Status == 0 {
+			t.Errorf("bob may create a Connection in alice's name: %s", r)
+		}
+	})
+
+	alice.Disconnect(t)
+	if status := bob.Status(t); status.State != session.Connected {
+		t.Errorf("alice's disconnect ended bob's session: %+v", status)
+	}
+	bob.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/")
+}
+
+func TestOtherUserOfTheSameLaptop(t *testing.T) {
+	laptop := env.Laptop(0)
+	laptop.Connect(t)
+	// root is always served, but not while the tunnel is somebody's.
+	r := laptop.TryAs(t, "root", "fairlead", "connect", "--namespace", "shop")
+	defer laptop.TryAs(t, "root", "fairlead", "quit")
+	refused(t, r, 12, "dev")
+	laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/")
+}
+
+// withoutAccess takes away what the chart gives everyone, until the returned function is called.
+func withoutAccess(t *testing.T) func() {
+	t.Helper()
+	bindings := env.Cluster.Kubernetes().RbacV1().RoleBindings("fairlead")
+	binding, err := bindings.Get(t.Context(), "fairlead-connect", metav1.GetOptions{})
+	if err != nil {
+		t.Fatalf("read the role binding fairlead-connect: %v", err)
+	}
+	if err := bindings.Delete(t.Context(), binding.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatalf("delete the role binding fairlead-connect: %v", err)
+	}
+	return func() {
+		binding.ResourceVersion, binding.UID = "", ""
+		if _, err := bindings.Create(context.Background(), binding, metav1.CreateOptions{}); err != nil {
+			t.Errorf("put the role binding fairlead-connect back: %v", err)
+		}
+	}
+}
+
+// buildVersion builds the command line as another version and returns its path, which the laptop can see.
+func buildVersion(t *testing.T, version string) string {
+	t.Helper()
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(root, ".cluster", "bin", "fairlead-"+version)
+	cmd := exec.Command("go", "build", "-ldflags", "-s -w -X main.version="+version, "-o", path, "./app/cli")
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build version %s: %v\n%s", version, err, out)
+	}
+	t.Cleanup(func() { os.Remove(path) })
+	return path
+}
