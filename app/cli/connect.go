@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -151,15 +151,9 @@ func (f *carrierFlag) Type() string   { return "carrier" }
 
 func (f *carrierFlag) Set(text string) error {
 	modes := []string{string(session.CarrierAuto), string(session.CarrierUDP), string(session.CarrierRelay)}
-	for _, mode := range modes {
-		if text == mode {
-			*f = carrierFlag(mode)
-			return nil
-		}
+	if !slices.Contains(modes, text) {
+		return noSuchValue("carrier", text, modes)
 	}
-	hint := "Use --carrier " + strings.Join(modes[:2], ", ") + " or " + modes[2] + "."
-	if meant := nearest(text, modes); meant != "" {
-		hint = "Did you mean '--carrier " + meant + "'?"
-	}
-	return problem.New(problem.Usage, hint, "there is no carrier %q", text)
+	*f = carrierFlag(text)
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -80,8 +81,8 @@ func (p *program) gatewayChangeCommand(c *cobra.Command, step string, call gatew
 	flags.StringArrayVarP(&values.files, "values", "f", nil, "file of chart values, or - for standard input; repeat it for several")
 	flags.StringArrayVar(&values.sets, "set", nil, "chart value, as in replicas=2; repeat it for several")
 	flags.StringVar(&r.Image, "image", "", "image of the gateway, as in registry.example.com/fairlead-agent:0.1.0")
-	flags.StringVar(&r.ServiceType, "service-type", "", "how UDP reaches the gateway: NodePort, LoadBalancer, HostPort or None (default: the chart's)")
-	complete(c, "service-type", fixed("NodePort", "LoadBalancer", "HostPort", "None"))
+	flags.Var((*serviceTypeFlag)(&r.ServiceType), "service-type", "how UDP reaches the gateway: NodePort, LoadBalancer, HostPort or None (default: the chart's)")
+	complete(c, "service-type", fixed(serviceTypes...))
 	return c
 }
 
@@ -157,6 +158,23 @@ func (p *program) gatewayStatusCommand() *cobra.Command {
 	}
 	target.add(p, c, "")
 	return c
+}
+
+// serviceTypes are the ways for datagrams to reach the gateway, as the chart names them.
+var serviceTypes = []string{"NodePort", "LoadBalancer", "HostPort", "None"}
+
+// serviceTypeFlag is --service-type.
+type serviceTypeFlag string
+
+func (f *serviceTypeFlag) String() string { return string(*f) }
+func (f *serviceTypeFlag) Type() string   { return "type" }
+
+func (f *serviceTypeFlag) Set(text string) error {
+	if !slices.Contains(serviceTypes, text) {
+		return noSuchValue("service-type", text, serviceTypes)
+	}
+	*f = serviceTypeFlag(text)
+	return nil
 }
 
 // valueFlags are the sources of chart values.

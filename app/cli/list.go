@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairlead-dev/fairlead/app/localapi"
+	"github.com/fairlead-dev/fairlead/backend/problem"
 )
 
 func (p *program) listCommand() *cobra.Command {
@@ -27,6 +28,9 @@ their state. While connected this is about the connected cluster and namespace, 
   fairlead list --all-namespaces --output json`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if all && target.namespace != "" {
+				return problem.New(problem.Usage, "Leave one of them out.", "--namespace and --all-namespaces exclude each other")
+			}
 			t, err := target.target()
 			if err != nil {
 				return err
@@ -36,7 +40,6 @@ their state. While connected this is about the connected cluster and namespace, 
 	}
 	target.add(p, c, "namespace to list (default: the connected one, else the context's)")
 	c.Flags().BoolVarP(&all, "all-namespaces", "A", false, "list all namespaces")
-	c.MarkFlagsMutuallyExclusive("namespace", "all-namespaces")
 	return c
 }
 

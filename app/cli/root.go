@@ -58,6 +58,8 @@ and by address. No account, no cloud service, nothing left behind.`,
 		},
 	}
 	root.SetFlagErrorFunc(explainFlag)
+	// Commands that are only there for their subcommands are runnable merely to refuse arguments.
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
 	root.AddGroup(

@@ -50,6 +50,16 @@ func similarFlag(c *cobra.Command, name string) string {
 	return nearest(name, names)
 }
 
+// noSuchValue refuses the value of a flag that takes only some, and names the one that may have been meant.
+func noSuchValue(flag, text string, values []string) error {
+	last := len(values) - 1
+	hint := "Use --" + flag + " " + strings.Join(values[:last], ", ") + " or " + values[last] + "."
+	if meant := nearest(text, values); meant != "" {
+		hint = "Did you mean '--" + flag + " " + meant + "'?"
+	}
+	return problem.New(problem.Usage, hint, "there is no %s %q", strings.ReplaceAll(flag, "-", " "), text)
+}
+
 // nearest returns the candidate that name is a beginning of, or else that takes the fewest changes to become name, as
 // long as these are few. It returns "" for none.
 func nearest(name string, candidates []string) string {

@@ -64,20 +64,18 @@ func (p *program) versions(ctx context.Context) error {
 }
 
 func writeVersions(w io.Writer, v versions) {
-	fields := []field{{"fairlead", fmt.Sprintf("%s (%s, %s)", v.Fairlead.Version, v.Fairlead.Platform, v.Fairlead.Go)}}
-	if v.Daemon == nil {
-		fields = append(fields, field{"daemon", "not running"})
-	} else {
-		fields = append(fields, field{"daemon", fmt.Sprintf("%s (process %d, log %s)", v.Daemon.Version, v.Daemon.PID, v.Daemon.Log)})
+	fmt.Fprintf(w, "Fairlead %s (%s, %s)\n", v.Fairlead.Version, v.Fairlead.Platform, v.Fairlead.Go)
+	daemon := "not running"
+	if v.Daemon != nil {
+		daemon = fmt.Sprintf("%s, process %d, log %s", v.Daemon.Version, v.Daemon.PID, v.Daemon.Log)
 	}
+	helper := ""
 	if v.Helper != nil {
-		text := v.Helper.Version
-		if !v.Helper.Running {
-			text = "not running"
+		if helper = v.Helper.Version; !v.Helper.Running {
+			helper = "not running"
 		}
-		fields = append(fields, field{"helper", text})
 	}
-	writeFields(w, append(fields, field{"gateway", v.Gateway}))
+	writeFields(w, []field{{"Daemon", daemon}, {"Helper", helper}, {"Gateway", v.Gateway}})
 }
 
 // commit is the revision that this program was built from, if the build knows.

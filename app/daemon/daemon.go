@@ -85,7 +85,7 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener, c Config) err
 	defer endCalls()
 	attendance := newAttendance(c.Idle, d.isDisconnected)
 	server := &http.Server{
-		Handler:           attendance.count(localapi.Handler(d)),
+		Handler:           attendance.count(localapi.Handler(d, d.log)),
 		BaseContext:       func(net.Listener) context.Context { return calls },
 		ReadHeaderTimeout: headerTimeout,
 		ErrorLog:          slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
 	"runtime/debug"
@@ -23,8 +24,8 @@ const maxBody = 4 << 20
 const statusClientClosed = 499
 
 // Handler serves the local API on a Backend. It authenticates nobody: whoever can reach it may do everything, so serve
-// it only behind Listen or behind a check of your own.
-func Handler(b Backend) http.Handler {
+// it only behind Listen or behind a check of your own. What goes wrong inside is written to log.
+func Handler(b Backend, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /v1/version", get(func(context.Context) (Version, error) { return b.Version(), nil }))
 	mux.Handle("GET /v1/status", get(func(context.Context) (Status, error) { return b.Status(), nil }))
@@ -53,7 +54,7 @@ func Handler(b Backend) http.Handler {
 		writeProblem(w, problem.New(problem.NotFound, "Update Fairlead: the program that asked may be newer than the daemon.",
 			"the local API has no %s %s", r.Method, r.URL.Path))
 	})
-	return recovered(mux)
+	return recovered(mux, log)
 }
 
 // get serves a call without a body.
@@ -189,13 +190,13 @@ func httpStatus(code problem.Code) int {
 }
 
 // recovered turns a panic in one call into an internal problem; the daemon and its session go on.
-func recovered(next http.Handler) http.Handler {
+func recovered(next http.Handler, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if what := recover(); what != nil {
-				p := problem.From(fmt.Errorf("the daemon met a defect in %s: %v", r.URL.Path, what))
-				p.Details = []string{string(debug.Stack())}
-				writeProblem(w, p)
+				log.Error("defect", "path", r.URL.Path, "what", what, "stack", string(debug.Stack()))
+				writeProblem(w, problem.New(problem.Internal, "Report it, with the daemon's log, which 'fairlead version' names.",
+					"the daemon met a defect in %s: %v", r.URL.Path, what))
 			}
 		}()
 		next.ServeHTTP(w, r)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -81,7 +82,7 @@ func serve(t *testing.T, b Backend) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: Handler(b), ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: Handler(b, slog.New(slog.DiscardHandler)), ReadHeaderTimeout: time.Minute}
 	go func() { _ = server.Serve(listener) }()
 	client := NewClient(socket)
 	t.Cleanup(func() { client.Close(); server.Close() })
@@ -180,7 +181,7 @@ func TestNobodyListens(t *testing.T) {
 
 func TestHandlerRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	f := &fake{connect: func(context.Context, ConnectRequest) error { t.Error("the backend was called"); return nil }}
-	handler := Handler(f)
+	handler := Handler(f, slog.New(slog.DiscardHandler))
 	for name, test := range map[string]struct {
 		method, path, media, body string
 		status                    int

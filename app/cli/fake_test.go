@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"sync"
+
+	"github.com/fairlead-dev/fairlead/app/daemon"
+	"github.com/fairlead-dev/fairlead/app/localapi"
+	"github.com/fairlead-dev/fairlead/backend/problem"
+	"github.com/fairlead-dev/fairlead/backend/session"
+)
+
+// fake is a backend whose answers come from a file, named by the environment variable FAKE.
+type fake struct {
+	answers fakeAnswers
+
+	mu      sync.Mutex
+	status  localapi.Status
+	changed chan struct{}
+	closed  bool
+}
+
+// fakeAnswers is the content of the file.
+type fakeAnswers struct {
+	// Steps are shown one after the other before Connect ends; Connect hangs after them if Hang is set.
+	Steps      []string            `json:"steps"`
+	Hang       bool                `json:"hang"`
+	Connected  localapi.Status     `json:"connected"`
+	Problem    *problem.Problem    `json:"problem"` // of Connect, Workloads and the gateway's operations
+	Workloads  localapi.Workloads  `json:"workloads"`
+	Contexts   localapi.Contexts   `json:"contexts"`
+	Namespaces localapi.Namespaces `json:"namespaces"`
+	Report     localapi.Report     `json:"report"`
+	Helper     localapi.Helper     `json:"helper"`
+	Gateway    localapi.Gateway    `json:"gateway"`
+}
+
+func newFake(*slog.Logger) (daemon.Operations, error) {
+	f := &fake{status: localapi.Status{State: session.Disconnected}, changed: make(chan struct{})}
+	path := os.Getenv("FAKE")
+	if path == "" {
+		return f, nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return f, json.Unmarshal(data, &f.answers)
+}
+
+var noting sync.Mutex
+
+// note writes what was asked for into a file, named by the environment variable ASKED.
+func note(request any) {
+	noting.Lock()
+	defer noting.Unlock()
+	if path := os.Getenv("ASKED"); path != "" {
+		data, err := json.Marshal(request)
+		if err != nil {
+			panic(err)
+		}
+		if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+			panic(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			panic(err)
+		}
+	}
+}
+
+func (f *fake) show(s localapi.Status) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.status = s
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+func (f *fake) Status() localapi.Status {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.status
+}
+
+func (f *fake) Watch(ctx context.Context) <-chan localapi.Status {
+	out := make(chan localapi.Status)
+	go func() {
+		defer close(out)
+		for {
+			f.mu.Lock()
+			status, changed, closed := f.status, f.changed, f.closed
+			f.mu.Unlock()
+			if closed {
+				return
+			}
+			select {
+			case out <- status:
+			case <-ctx.Done():
+				return
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+func (f *fake) Connect(ctx context.Context, r localapi.ConnectRequest) error {
+	connecting := localapi.Status{State: session.Connecting, Context: f.answers.Connected.Context}
+	f.show(connecting)
+	for _, step := range f.answers.Steps {
+		connecting.Step = step
+		f.show(connecting)
+	}
+	hasFolder := r.WorkingDirectory != "" && len(r.Environment) > 0
+	r.Environment, r.WorkingDirectory = nil, ""
+	note(struct {
+		localapi.ConnectRequest
+		HasShell bool `json:"hasShell"`
+	}{r, hasFolder})
+	if f.answers.Hang {
+		<-ctx.Done()
+		f.show(localapi.Status{State: session.Disconnecting, Step: "putting things back"})
+		f.show(localapi.Status{State: session.Disconnected})
+		return problem.New(problem.Cancelled, "", "connecting was interrupted")
+	}
+	if f.answers.Problem != nil {
+		f.show(localapi.Status{State: session.Disconnected, Problem: f.answers.Problem})
+		return f.answers.Problem
+	}
+	f.show(f.answers.Connected)
+	return nil
+}
+
+func (f *fake) Disconnect(context.Context) error {
+	f.show(localapi.Status{State: session.Disconnected})
+	return nil
+}
+
+func (f *fake) Workloads(_ context.Context, r localapi.WorkloadsRequest) (localapi.Workloads, error) {
+	r.Environment, r.WorkingDirectory = nil, ""
+	note(r)
+	return f.answers.Workloads, f.failure()
+}
+
+func (f *fake) failure() error {
+	if f.answers.Problem != nil {
+		return f.answers.Problem
+	}
+	return nil
+}
+
+func (f *fake) Contexts(context.Context, localapi.Target) (localapi.Contexts, error) {
+	return f.answers.Contexts, nil
+}
+
+func (f *fake) Namespaces(_ context.Context, t localapi.Target) (localapi.Namespaces, error) {
+	if t.Context == "nowhere" {
+		return localapi.Namespaces{}, problem.New(problem.ContextNotFound, "", "no such context")
+	}
+	return f.answers.Namespaces, nil
+}
+
+func (f *fake) Doctor(context.Context, localapi.Target) (localapi.Report, error) {
+	return f.answers.Report, nil
+}
+
+func (f *fake) Helper(context.Context) (localapi.Helper, error) { return f.answers.Helper, nil }
+
+func (f *fake) GatewayStatus(context.Context, localapi.Target) (localapi.Gateway, error) {
+	return f.answers.Gateway, f.failure()
+}
+
+func (f *fake) GatewayInstall(_ context.Context, r localapi.GatewayRequest, progress func(string)) (localapi.Gateway, error) {
+	r.Environment, r.WorkingDirectory = nil, ""
+	note(r)
+	for _, step := range f.answers.Steps {
+		progress(step)
+	}
+	return f.answers.Gateway, f.failure()
+}
+
+func (f *fake) GatewayUpgrade(ctx context.Context, r localapi.GatewayRequest, progress func(string)) (localapi.Gateway, error) {
+	return f.GatewayInstall(ctx, r, progress)
+}
+
+func (f *fake) GatewayUninstall(ctx context.Context, r localapi.GatewayRequest, progress func(string)) (localapi.Gateway, error) {
+	if r.Force {
+		f.answers.Problem = nil
+	}
+	return f.GatewayInstall(ctx, r, progress)
+}
+
+func (f *fake) Close() {
+	f.show(localapi.Status{State: session.Disconnected})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
