@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fairlead-dev/fairlead/agent/controller"
+)
+
+// Names of objects that the chart makes.
+const (
+	serviceName = "fairlead-gateway"
+	leaseName   = "fairlead-gateway"
+	secretName  = "fairlead-gateway-key"
+)
+
+// Ports of the gateway's pod; those of the chart.
+const (
+	relayAddress   = "127.0.0.1:8642" // loopback: only a port-forward reaches it
+	relayPort      = 8642
+	metricsAddress = ":9090"
+	healthAddress  = ":8081"
+)
+
+// Config is what the gateway is started with.
+type Config struct {
+	Version     string
+	LogLevel    slog.Level
+	Pod         Pod
+	Cluster     controller.Cluster
+	TunnelIPv4  netip.Prefix
+	TunnelIPv6  netip.Prefix // invalid: derived from the installation
+	Domain      string       // empty: as resolv.conf says
+	ForgetAfter time.Duration
+	MemoryLimit int64 // bytes; 0: none
+}
+
+// Pod is the pod that the process runs in.
+type Pod struct {
+	Name, Namespace, UID string
+}
+
+// ParseConfig reads flags and environment variables, as the chart sets them. Usage goes to usage.
+func ParseConfig(version string, args []string, environment func(string) string, usage io.Writer) (Config, error) {
+	config := Config{Version: version}
+	config.Cluster.Service = serviceName
+	flags := flag.NewFlagSet("gateway", flag.ContinueOnError)
+	flags.SetOutput(usage)
+	flags.TextVar(&config.LogLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	udpType := flags.String("udp-type", string(controller.UDPNodePort), "how datagrams reach the gateway: NodePort, LoadBalancer, HostPort or None")
+	udpPort := flags.Uint("udp-port", 51820, "UDP port to listen on")
+	flags.Func("udp-advertise", "ip:port to publish instead of what is found out; may be repeated", appendTo(&config.Cluster.Advertised, netip.ParseAddrPort))
+	flags.Func("tunnel-ipv4", "IPv4 range of the tunnel's addresses", set(&config.TunnelIPv4, netip.ParsePrefix))
+	flags.Func("tunnel-ipv6", "unique local IPv6 /64 of the tunnel's addresses", set(&config.TunnelIPv6, netip.ParsePrefix))
+	flags.StringVar(&config.Domain, "cluster-domain", "", "DNS domain of the cluster")
+	flags.Func("service-range", "prefix of Services; may be repeated", appendTo(&config.Cluster.ServiceRanges, netip.ParsePrefix))
+	flags.Func("pod-range", "prefix of pods; may be repeated", appendTo(&config.Cluster.PodRanges, netip.ParsePrefix))
+	flags.DurationVar(&config.ForgetAfter, "forget-after", time.Hour, "how long a laptop may be silent before it is forgotten")
+	if err := flags.Parse(args); err != nil {
+		return Config{}, err
+	}
+	if flags.NArg() > 0 {
+		return Config{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	config.Cluster.UDPType, config.Cluster.UDPPort = controller.UDPType(*udpType), uint16(*udpPort)
+	switch {
+	case *udpPort == 0 || *udpPort > 65535:
+		return Config{}, fmt.Errorf("--udp-port %d is not between 1 and 65535", *udpPort)
+	case config.ForgetAfter < 5*time.Minute:
+		return Config{}, fmt.Errorf("--forget-after %s is less than 5m", config.ForgetAfter)
+	}
+	switch config.Cluster.UDPType {
+	case controller.UDPNodePort, controller.UDPLoadBalancer, controller.UDPHostPort, controller.UDPNone:
+	default:
+		return Config{}, fmt.Errorf("--udp-type %q is not NodePort, LoadBalancer, HostPort or None", *udpType)
+	}
+	if !config.TunnelIPv4.IsValid() {
+		config.TunnelIPv4 = netip.MustParsePrefix("198.19.0.0/16") // of the benchmarking range, RFC 2544, which no network uses
+	}
+	return config, config.readEnvironment(environment)
+}
+
+// readEnvironment takes what the pod's downward API says.
+func (c *Config) readEnvironment(environment func(string) string) error {
+	c.Pod = Pod{Name: environment("POD_NAME"), Namespace: environment("POD_NAMESPACE"), UID: environment("POD_UID")}
+	if c.Pod.Name == "" || c.Pod.Namespace == "" {
+		return errors.New("POD_NAME and POD_NAMESPACE are not set: the gateway runs in a pod that the chart makes")
+	}
+	c.Cluster.Namespace, c.Cluster.NodeName = c.Pod.Namespace, environment("NODE_NAME")
+	for text := range strings.SplitSeq(environment("POD_IPS"), ",") {
+		if text == "" {
+			continue
+		}
+		address, err := netip.ParseAddr(text)
+		if err != nil {
+			return fmt.Errorf("POD_IPS: %w", err)
+		}
+		c.Cluster.PodAddresses = append(c.Cluster.PodAddresses, address)
+	}
+	if text := environment("MEMORY_LIMIT"); text != "" {
+		limit, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return fmt.Errorf("MEMORY_LIMIT: %w", err)
+		}
+		c.MemoryLimit = limit
+	}
+	return nil
+}
+
+func set[T any](target *T, parse func(string) (T, error)) func(string) error {
+	return func(text string) (err error) {
+		*target, err = parse(text)
+		return err
+	}
+}
+
+func appendTo[T any](target *[]T, parse func(string) (T, error)) func(string) error {
+	return func(text string) error {
+		value, err := parse(text)
+		if err == nil {
+			*target = append(*target, value)
+		}
+		return err
+	}
+}

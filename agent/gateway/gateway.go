@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+
+	"github.com/go-logr/logr"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
+	"github.com/fairlead-dev/fairlead/agent/clusterdns"
+	"github.com/fairlead-dev/fairlead/agent/controller"
+	"github.com/fairlead-dev/fairlead/agent/tunnel"
+)
+
+const (
+	resolvConf = "/etc/resolv.conf"
+
+	// The share of the container's memory limit that Go's heap is kept to: the rest is for sockets, stacks and what
+	// the collector has not freed yet. More than maxMemory is never needed.
+	memoryShare = 0.8
+	maxMemory   = 2 << 30 // bytes
+)
+
+// Run runs the gateway until ctx ends. It returns nil after an orderly end.
+func Run(ctx context.Context, config Config, log *slog.Logger) error {
+	if config.MemoryLimit > 0 {
+		debug.SetMemoryLimit(int64(memoryShare * float64(min(config.MemoryLimit, maxMemory))))
+	}
+	logger := logr.FromSlogHandler(log.Handler())
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger)
+	g, err := newGateway(config, log)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	managed := make(chan error, 1)
+	go func() {
+		err := g.manager.Start(ctx)
+		cancel(err)
+		managed <- err
+	}()
+	if err := g.standBy(ctx); err != nil {
+		cancel(err)
+		return errors.Join(err, <-managed)
+	}
+	err = lead(ctx, g.rest, config.Pod, log, func() {
+		if err := g.serve(ctx); err != nil && ctx.Err() == nil {
+			cancel(fmt.Errorf("begin to serve: %w", err))
+		}
+	})
+	if cause := context.Cause(ctx); err == nil && ctx.Err() != nil && cause != context.Canceled {
+		err = cause
+	}
+	cancel(err)
+	g.stop()
+	return errors.Join(err, <-managed)
+}
+
+// gateway is the process. serve and stop are called at most once each, by lead and after it.
+type gateway struct {
+	config  Config
+	log     *slog.Logger
+	rest    *rest.Config
+	manager ctrl.Manager
+	dns     *clusterdns.Server
+	peers   *peers
+
+	hasServiceCIDRs bool
+	warm            atomic.Bool                   // the caches are full
+	leading         atomic.Bool                   // serve was called
+	tunnel          atomic.Pointer[tunnel.Tunnel] // while the data plane works
+	wait            func() error                  // for the controller to stop
+	relayed         chan error
+}
+
+func newGateway(config Config, log *slog.Logger) (*gateway, error) {
+	restConfig, err := rest.InClusterConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the API server: %w", err)
+	}
+	restConfig.UserAgent = "fairlead-gateway/" + config.Version
+	restConfig.QPS, restConfig.Burst = 200, 400 // the API server's own fairness is the limit that counts
+
+	servers, domain, err := clusterdns.ReadResolvConf(resolvConf)
+	if err != nil {
+		return nil, err
+	}
+	if config.Domain == "" {
+		config.Domain = domain
+	}
+	g := &gateway{config: config, log: log, rest: restConfig, relayed: make(chan error, 1)}
+	g.dns = clusterdns.NewServer(config.Domain, clusterdns.NewUpstream(servers))
+	g.peers = newPeers(g.dns)
+
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme, coordinationv1.AddToScheme, networkingv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("set up API types: %w", err)
+		}
+	}
+	g.manager, err = ctrl.NewManager(restConfig, ctrl.Options{
+		Scheme:                 scheme,
+		MapperProvider:         func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return mapper(), nil },
+		Cache:                  cache.Options{ByObject: controller.CacheByObject(config.Pod.Namespace)},
+		Metrics:                server.Options{BindAddress: metricsAddress},
+		HealthProbeBindAddress: healthAddress,
+		Logger:                 logr.FromSlogHandler(log.Handler()),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up: %w", err)
+	}
+	if err := errors.Join(
+		g.manager.AddHealthzCheck("process", func(*http.Request) error { return nil }),
+		g.manager.AddReadyzCheck("gateway", g.ready),
+		metrics.Registry.Register(&collector{gateway: g}),
+	); err != nil {
+		return nil, fmt.Errorf("set up: %w", err)
+	}
+	return g, nil
+}
+
+// mapper knows the kinds that the gateway uses, which spares asking the API server for all that it has.
+func mapper() meta.RESTMapper {
+	mapper := meta.NewDefaultRESTMapper(nil)
+	for _, kind := range []string{"Pod", "Service", "Secret"} {
+		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeNamespace)
+	}
+	for _, kind := range []string{"Node", "Namespace"} {
+		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeRoot)
+	}
+	mapper.Add(networkingv1.SchemeGroupVersion.WithKind("ServiceCIDR"), meta.RESTScopeRoot)
+	mapper.Add(coordinationv1.SchemeGroupVersion.WithKind("Lease"), meta.RESTScopeNamespace)
+	for _, kind := range []string{"Connection", "Intercept"} {
+		mapper.Add(schema.GroupVersionKind(v1alpha1.GroupVersion.WithKind(kind)), meta.RESTScopeNamespace)
+	}
+	return mapper
+}
+
+// standBy gets everything at hand that serving needs.
+func (g *gateway) standBy(ctx context.Context) (err error) {
+	if g.hasServiceCIDRs, err = controller.Warm(ctx, g.manager); err != nil {
+		return err
+	}
+	if !g.manager.GetCache().WaitForCacheSync(ctx) {
+		return errors.New("read the cluster: the caches did not fill")
+	}
+	g.warm.Store(true)
+	return nil
+}
+
+// serve starts the data plane and the controller. The UDP Service turns to this pod last.
+func (g *gateway) serve(ctx context.Context) error {
+	g.leading.Store(true)
+	key, uid, err := loadKey(ctx, g.manager.GetAPIReader(), g.manager.GetClient(), g.config.Pod.Namespace)
+	if err != nil {
+		return err
+	}
+	if !g.config.TunnelIPv6.IsValid() {
+		g.config.TunnelIPv6 = controller.UniqueLocalPrefix(string(uid))
+	}
+	pool, err := controller.NewPool(g.config.TunnelIPv4, g.config.TunnelIPv6)
+	if err != nil {
+		return err
+	}
+	plane, err := tunnel.New(tunnel.Config{
+		PrivateKey: key, UDPPort: int(g.config.Cluster.UDPPort), DNS: g.peers, Refuse: g.refuse, Log: g.log,
+	})
+	if err != nil {
+		return err
+	}
+	g.peers.tunnel = plane
+	g.tunnel.Store(plane)
+	listener, err := net.Listen("tcp", relayAddress)
+	if err != nil {
+		return fmt.Errorf("listen for relay streams: %w", err)
+	}
+	go func() { g.relayed <- plane.ServeRelay(ctx, listener) }()
+
+	public := plane.PublicKey()
+	g.wait, err = controller.Run(ctx, g.manager, g.hasServiceCIDRs, controller.Options{
+		Cluster: g.config.Cluster, Pool: pool, Peers: g.peers, ForgetAfter: g.config.ForgetAfter, Log: g.log,
+		Identity: controller.Identity{
+			PublicKey: base64.StdEncoding.EncodeToString(public[:]), Version: g.config.Version, ClusterDomain: g.config.Domain,
+			Relay: v1alpha1.RelayEndpoint{Namespace: g.config.Pod.Namespace, Pod: g.config.Pod.Name, Port: relayPort},
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if err := markActive(ctx, g.manager.GetAPIReader(), g.manager.GetClient(), g.config.Pod); err != nil {
+		return err
+	}
+	g.log.Info("serving", "version", g.config.Version, "udp", g.config.Cluster.UDPPort, "domain", g.config.Domain,
+		"ipv4", pool.IPv4, "ipv6", pool.IPv6)
+	return nil
+}
+
+// stop ends what serve began: open connections are told, rather than left to find out.
+func (g *gateway) stop() {
+	if g.wait != nil {
+		if err := g.wait(); err != nil {
+			g.log.Warn("stop the controller", "error", err)
+		}
+	}
+	if plane := g.tunnel.Swap(nil); plane != nil {
+		plane.Close()
+		<-g.relayed
+	}
+}
+
+// refuse keeps laptops from the gateway's own pod: its metrics and health are not theirs.
+func (g *gateway) refuse(address netip.Addr) error {
+	if slices.Contains(g.config.Cluster.PodAddresses, address.Unmap()) {
+		return errors.New("the gateway's own address")
+	}
+	return nil
+}
+
+// ready says whether this pod serves, or could at once.
+func (g *gateway) ready(*http.Request) error {
+	if !g.warm.Load() {
+		return errors.New("reading the cluster")
+	}
+	if !g.leading.Load() {
+		return nil
+	}
+	plane := g.tunnel.Load()
+	if plane == nil {
+		return errors.New("the data plane is not up")
+	}
+	_, err := plane.UDPPort()
+	return err
+}
