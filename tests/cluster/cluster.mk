@@ -8,8 +8,11 @@ LAPTOPS ?= 1
 FAMILY ?= ipv4
 RESOLVER ?= file
 LAPTOP ?= 1
-AS ?= dev
 CMD ?=
+# To make, AS is the assembler unless told otherwise.
+ifneq ($(origin AS),command line)
+AS := dev
+endif
 
 # The command itself is rebuilt when it must be; Go decides.
 CLUSTER = mkdir -p .cluster/bin && CGO_ENABLED=0 go build -o .cluster/bin/cluster-$$$$ ./tests/cluster/cmd/cluster && \

@@ -83,10 +83,10 @@ func (c *Cluster) nodeSpec(member Member) (host.Spec, error) {
 	return spec, nil
 }
 
-// commonSysctls hold on every host. This machine may use BBR, which hides loss; people's machines use cubic.
+// commonSysctls hold on every host.
 func commonSysctls() []host.Sysctl {
 	return []host.Sysctl{
-		{Key: "net/ipv4/tcp_congestion_control", Value: "cubic"},
+		{Key: "net/ipv4/tcp_congestion_control", Value: congestionControl},
 		{Key: "net/ipv6/conf/all/accept_ra", Value: "0"},
 		{Key: "net/ipv6/conf/default/accept_ra", Value: "0"},
 	}
@@ -161,7 +161,7 @@ func (c *Cluster) cniConfig(member Member) (string, error) {
 				"ipam": map[string]any{"type": "host-local", "ranges": ranges, "routes": routes},
 			},
 			map[string]any{"type": "portmap", "capabilities": map[string]bool{"portMappings": true}},
-			map[string]any{"type": "tuning", "sysctl": map[string]string{"net.ipv4.tcp_congestion_control": "cubic"}},
+			map[string]any{"type": "tuning", "sysctl": map[string]string{"net.ipv4.tcp_congestion_control": congestionControl}},
 		},
 	}, "", "  ")
 	if err != nil {
