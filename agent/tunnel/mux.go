@@ -25,6 +25,7 @@ const quantum = 64 << 10
 type mux struct {
 	wayOf  func(session uint32) *wireguard.Way
 	events chan tun.Event
+	flight *flight
 
 	table atomic.Pointer[table]
 
@@ -44,7 +45,7 @@ type table struct {
 }
 
 func newMux() *mux {
-	m := &mux{events: make(chan tun.Event, 1)}
+	m := &mux{events: make(chan tun.Event, 1), flight: newFlight()}
 	m.wake.L = &m.mu
 	m.table.Store(&table{})
 	return m
@@ -192,6 +193,7 @@ func (m *mux) next(wait bool) *member {
 
 // Read hands packets to WireGuard, as many as there are up to a batch.
 func (m *mux) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	m.flight.waitBelow(maxFlight)
 	n := 0
 	for n < len(bufs) {
 		member := m.next(n == 0)
@@ -206,6 +208,7 @@ func (m *mux) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	if n == 0 {
 		return 0, os.ErrClosed
 	}
+	m.flight.add(n)
 	return n, nil
 }
 
@@ -219,6 +222,7 @@ func (m *mux) drain(limit time.Duration) {
 		m.wake.Broadcast()
 	})
 	defer timer.Stop()
+	defer m.flight.waitBelow(1)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for (len(m.queue) > 0 || len(m.held) > 0 || m.reading) && !timeout && !m.closed {

@@ -100,6 +100,7 @@ func New(config Config) (*Tunnel, error) {
 	t.mux = newMux()
 	t.bind = wireguard.NewBind(config.PrivateKey, wireguard.Events{
 		Drained: t.mux.release,
+		Sent:    t.mux.flight.done,
 		Probed:  t.mux.probed,
 		TooBig:  t.mux.tooBig,
 	}, config.Log)

@@ -38,6 +38,8 @@ type Bind struct {
 type Events struct {
 	// Drained says that a way that was full may have room again.
 	Drained func()
+	// Sent says that so many datagrams with packets of a peer in them have left, or were dropped.
+	Sent func(n int)
 	// Probed says that a peer has proved to be there on a carrier, and which MTU it uses in the tunnel over it, in
 	// bytes; 0 if it does not say.
 	Probed func(publicKey [32]byte, by Carrier, mtu int)
@@ -124,7 +126,9 @@ func (b *Bind) WayOf(session uint32) *Way { return b.sessions.way(session) }
 
 // Send implements conn.Bind. Over a relay it never waits.
 func (b *Bind) Send(datagrams [][]byte, endpoint conn.Endpoint) error {
-	b.sessions.sent(datagrams)
+	if b.sessions.sent(datagrams) && b.events.Sent != nil {
+		defer b.events.Sent(len(datagrams))
+	}
 	if relay, ok := endpoint.(*relayEndpoint); ok {
 		return relay.stream.send(datagrams)
 	}

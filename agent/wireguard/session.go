@@ -45,16 +45,18 @@ type session struct {
 	since time.Time
 }
 
-// sent notes the sessions that datagrams on their way out begin.
-func (s *sessions) sent(datagrams [][]byte) {
+// sent notes the sessions that datagrams on their way out begin. It reports whether there are data among them.
+func (s *sessions) sent(datagrams [][]byte) (data bool) {
 	for _, d := range datagrams {
 		if len(d) < 8 || d[0] != messageInitiation && d[0] != messageResponse {
+			data = data || len(d) > minMessageData
 			continue
 		}
 		now := time.Now()
 		s.m.Store(binary.LittleEndian.Uint32(d[4:]), &session{since: now})
 		s.prune(now)
 	}
+	return data
 }
 
 // prune forgets sessions that can't be in use any more.
