@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -91,23 +92,41 @@ func Find(specPath string) (*Host, error) {
 	return nil, ErrNotRunning
 }
 
-// EndAll kills every host whose spec is at or below path, and waits until they are gone. It needs no state but the
-// process table, so it also ends what an interrupted Start left.
+// EndAll kills every host whose spec is at or below path, and waits until they and all their processes are gone. It
+// needs no state but the process table, so it also ends what an interrupted Start left.
 func EndAll(ctx context.Context, path string) error {
+	ending := map[int]bool{}
 	for {
 		inits, err := initsBelow(path)
-		if err != nil || len(inits) == 0 {
+		if err != nil {
 			return err
 		}
 		for pid := range inits {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
+			ending[pid] = true
+		}
+		// A killed init loses its command line first, and is gone when every process of its namespace is.
+		maps.DeleteFunc(ending, func(pid int, _ bool) bool { return gone(pid) })
+		if len(ending) == 0 {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("end hosts below %s: %d still there: %w", path, len(inits), ctx.Err())
-		case <-time.After(20 * time.Millisecond):
+			return fmt.Errorf("end hosts below %s: %d still there: %w", path, len(ending), ctx.Err())
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// gone tells if a process has ended, whether or not its parent has noticed.
+func gone(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return true
+	}
+	// The state is the field after the program's name, which is in parentheses and may hold anything (proc_pid_stat(5)).
+	_, fields, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')'):]), " ")
+	return strings.HasPrefix(fields, "Z") || strings.HasPrefix(fields, "X")
 }
 
 // initsBelow lists host inits by process, with the program each runs. A process that is a zombie has no command line
