@@ -10,7 +10,7 @@ const (
 	handshakeRetry = 300 * time.Millisecond
 	// handshakeDoubt is for how long data may go out without anything coming back, on a carrier that answers probes,
 	// before the gateway may have forgotten the session, as it has after a restart.
-	handshakeDoubt = 2 * time.Second
+	handshakeDoubt = time.Second
 	// handshakeDoubtAgain is the least time between two handshakes for that reason: some flows go one way only.
 	handshakeDoubtAgain = 10 * time.Second
 )

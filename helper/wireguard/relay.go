@@ -89,7 +89,7 @@ func (r *relay) swap(stream *relayStream, why error) {
 func (r *relay) receive(stop <-chan struct{}, bufs [][]byte, sizes []int) (int, error) {
 	for {
 		stream, changed := r.get()
-		if stream == nil {
+		if stream == nil || stream.ended() {
 			select {
 			case <-changed:
 				continue
@@ -100,18 +100,15 @@ func (r *relay) receive(stop <-chan struct{}, bufs [][]byte, sizes []int) (int, 
 		n, err := stream.take(bufs, sizes)
 		if err != nil {
 			stream.end(err)
-			r.unset(stream)
 			continue
 		}
 		if n > 0 {
 			return n, nil
 		}
 		select {
-		case chunk := <-stream.chunks:
-			stream.rest = chunk
-			stream.whole = chunk
+		case stream.whole = <-stream.chunks:
+			stream.rest = stream.whole
 		case <-stream.done:
-			r.unset(stream)
 		case <-changed:
 		case <-stop:
 			return 0, net.ErrClosed
@@ -194,6 +191,16 @@ func (s *relayStream) end(why error) {
 		s.out.close()
 		close(s.done)
 	})
+}
+
+// ended reports whether end was called.
+func (s *relayStream) ended() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // run reads and writes until the stream ends, and returns why it did.

@@ -18,10 +18,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	agent "github.com/fairlead-dev/fairlead/agent/tunnel"
 	"github.com/vishvananda/netlink"
 )
+
+// refusalTime is after which a connection that nobody answers counts as refused.
+const refusalTime = 2 * time.Second
 
 // theGateway is the gateway's process, as the laptop sees it.
 var theGateway *gatewayProcess
@@ -185,7 +189,9 @@ func (g *gateway) obey(line string) (string, error) {
 		}
 		return "ok", nil
 	case "dial": // port: connect to the laptop
-		conn, err := g.tunnel.DialTCP(context.Background(), g.peer.PublicKey, uint16(atoi(argument)))
+		ctx, cancel := context.WithTimeout(context.Background(), refusalTime)
+		defer cancel()
+		conn, err := g.tunnel.DialTCP(ctx, g.peer.PublicKey, uint16(atoi(argument)))
 		if err != nil {
 			return "", err
 		}

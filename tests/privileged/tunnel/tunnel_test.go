@@ -203,7 +203,10 @@ func TestUDP(t *testing.T) {
 func exchangePacket(t testing.TB, conn net.Conn, size int) {
 	t.Helper()
 	sent, got := bytes.Repeat([]byte{7}, size), make([]byte, 65535)
-	for range 10 {
+	for try := range 10 {
+		if try > 0 {
+			t.Logf("try %d of %d bytes", try, size)
+		}
 		if _, err := conn.Write(sent); err != nil {
 			t.Fatal(err)
 		}
