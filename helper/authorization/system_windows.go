@@ -12,7 +12,7 @@ import (
 )
 
 // DefaultPath is where install writes the policy.
-const DefaultPath = `C:\ProgramData\Fairlead\helper.json`
+const DefaultPath = `C:\Program Files\Fairlead\helper.json`
 
 // isID reports whether an entry is a security identifier.
 func isID(entry string) bool { return strings.HasPrefix(entry, "S-1-") }
