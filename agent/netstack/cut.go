@@ -105,7 +105,7 @@ func (c *cutter) nextSegment(dst []byte, mtu int) int {
 	if c.mss > 0 {
 		size = min(size, c.mss)
 	}
-	if size <= 0 && c.left > 0 {
+	if size < 0 || size == 0 && c.left > 0 {
 		return 0
 	}
 	whole := c.sent == 0 && c.left <= size

@@ -86,10 +86,18 @@ func (t *tcpFlows) begin(id stack.TransportEndpointID, seq uint32) bool {
 	return true
 }
 
-func (t *tcpFlows) end(id stack.TransportEndpointID) {
+// end notes that a connection is no longer being made: it is open, or f is nil.
+func (t *tcpFlows) end(id stack.TransportEndpointID, f *tcpFlow) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	delete(t.pending, id)
+	closed := t.closed
+	if f != nil {
+		t.flows[f] = struct{}{}
+	}
+	t.mu.Unlock()
+	if f != nil && closed {
+		f.abort()
+	}
 }
 
 // accept makes one connection. It runs in a goroutine of its own.
@@ -102,39 +110,41 @@ func (t *tcpFlows) accept(r *tcp.ForwarderRequest) {
 		r.Complete(false)
 		return
 	}
-	defer t.end(id)
+	f := t.connect(r, id, seq)
+	t.end(id, f)
+	if f != nil {
+		t.s.counters.tcpOpened.Add(1)
+		f.run()
+	}
+}
+
+// connect connects to the target and then accepts. It returns nil if there is nothing to move.
+func (t *tcpFlows) connect(r *tcp.ForwarderRequest, id stack.TransportEndpointID, seq uint32) *tcpFlow {
 	dst := fromTCPIP(id.LocalAddress)
 	if t.s.gatewayAddress(dst) {
 		t.acceptDNS(r)
-		return
+		return nil
 	}
 	real, err := t.s.target(dst)
 	if err != nil {
 		r.Complete(true)
-		return
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(t.s.ctx, dialTimeout)
 	conn, err := t.s.config.Dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(real, id.LocalPort).String())
 	cancel()
 	if err != nil {
 		t.reject(r, id, seq, err)
-		return
+		return nil
 	}
 	wq := new(waiter.Queue)
 	ep, tcpErr := r.CreateEndpoint(wq)
 	r.Complete(tcpErr != nil)
 	if tcpErr != nil {
 		reset(conn)
-		return
+		return nil
 	}
-	f := &tcpFlow{flows: t, ep: ep, wq: wq, conn: conn}
-	if !t.add(f) {
-		ep.Abort()
-		reset(conn)
-		return
-	}
-	t.s.counters.tcpOpened.Add(1)
-	f.run()
+	return &tcpFlow{flows: t, ep: ep, wq: wq, conn: conn}
 }
 
 // reject tells the laptop what the network told us: refused stays refused, unreachable is reported as a router does,
@@ -153,16 +163,6 @@ func (t *tcpFlows) reject(r *tcp.ForwarderRequest, id stack.TransportEndpointID,
 		t.s.log.Warn("connect to target", "address", id.LocalAddress, "port", id.LocalPort, "error", err)
 		r.Complete(true)
 	}
-}
-
-func (t *tcpFlows) add(f *tcpFlow) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		return false
-	}
-	t.flows[f] = struct{}{}
-	return true
 }
 
 func (t *tcpFlows) remove(f *tcpFlow) {

@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tunnel
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/net/icmp"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+
+	"github.com/fairlead-dev/fairlead/agent/api/carrier"
+	"github.com/fairlead-dev/fairlead/agent/netstack"
+)
+
+func udpServer(t *testing.T, network string, handle func(net.PacketConn, []byte, net.Addr)) uint16 {
+	t.Helper()
+	host := "127.0.0.1:0"
+	if network == "udp6" {
+		host = "[::1]:0"
+	}
+	c, err := net.ListenPacket(network, host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	go func() {
+		buf := make([]byte, 65535)
+		for {
+			n, from, err := c.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			handle(c, buf[:n], from)
+		}
+	}()
+	return uint16(c.LocalAddr().(*net.UDPAddr).Port)
+}
+
+func (l *laptop) dialUDP(address string, port uint16) net.Conn {
+	l.t.Helper()
+	c, err := l.net.DialUDPAddrPort(netip.AddrPort{}, netip.AddrPortFrom(netip.MustParseAddr(address), port))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		l.t.Fatal(err)
+	}
+	return c
+}
+
+// Datagrams of any size pass both ways, those larger than the tunnel's MTU in fragments.
+func TestUDP(t *testing.T) {
+	tunnel, _ := newTunnel(t, Config{})
+	l := newLaptop(t, tunnel, 1, 1280)
+	echo := func(c net.PacketConn, b []byte, from net.Addr) { _, _ = c.WriteTo(b, from) }
+	for address, port := range map[string]uint16{service4: udpServer(t, "udp4", echo), service6: udpServer(t, "udp6", echo)} {
+		c := l.dialUDP(address, port)
+		for _, size := range []int{0, 1, 1200, 1300, 8000, 60000} {
+			want := bytes.Repeat([]byte{byte(size)}, size)
+			if _, err := c.Write(want); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, 65535)
+			n, err := c.Read(got)
+			if err != nil || !bytes.Equal(got[:n], want) {
+				t.Fatalf("%s: of %d bytes %d came back: %v", address, size, n, err)
+			}
+		}
+	}
+	if stats, _ := tunnel.Stats(); stats.Peers[0].UDPFlows != 2 {
+		t.Errorf("%d flows, want 2", stats.Peers[0].UDPFlows)
+	}
+}
+
+// ping sends one echo request and checks the answer.
+func ping(t *testing.T, l *laptop, address string, size int) error {
+	t.Helper()
+	c, err := l.net.DialPingAddr(netip.Addr{}, netip.MustParseAddr(address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	var kind icmp.Type = ipv4.ICMPTypeEcho
+	protocol := 1
+	if strings.Contains(address, ":") {
+		kind, protocol = ipv6.ICMPTypeEchoRequest, 58
+	}
+	data := bytes.Repeat([]byte("ping"), size/4)
+	b, err := (&icmp.Message{Type: kind, Body: &icmp.Echo{ID: 1, Seq: 42, Data: data}}).Marshal(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 65535)
+	n, err := c.Read(got)
+	if err != nil {
+		return err
+	}
+	m, err := icmp.ParseMessage(protocol, got[:n])
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo, ok := m.Body.(*icmp.Echo)
+	if !ok || echo.Seq != 42 || !bytes.Equal(echo.Data, data) {
+		t.Fatalf("answer %+v", m)
+	}
+	return nil
+}
+
+// fakeEcho answers pings as a kernel's ping socket does, with an identifier of its own, for one address of each family.
+func fakeEcho(_ context.Context, target netip.Addr) (net.PacketConn, net.Addr, error) {
+	if target.String() != service4 && target.String() != service6 {
+		return nil, nil, syscall.EHOSTUNREACH
+	}
+	return &echoConn{answers: make(chan []byte, 16), closed: make(chan struct{})}, &net.UDPAddr{IP: target.AsSlice()}, nil
+}
+
+type echoConn struct {
+	net.PacketConn
+	answers chan []byte
+	closed  chan struct{}
+}
+
+func (c *echoConn) WriteTo(b []byte, to net.Addr) (int, error) {
+	answer := bytes.Clone(b)
+	answer[0] = byte(ipv4.ICMPTypeEchoReply)
+	if to.(*net.UDPAddr).IP.To4() == nil {
+		answer[0] = byte(ipv6.ICMPTypeEchoReply)
+	}
+	answer[4], answer[5] = 0xbe, 0xef
+	c.answers <- answer
+	return len(b), nil
+}
+
+func (c *echoConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	select {
+	case answer := <-c.answers:
+		return copy(b, answer), nil, nil
+	case <-c.closed:
+		return 0, nil, net.ErrClosed
+	}
+}
+
+func (c *echoConn) SetReadDeadline(time.Time) error { return nil }
+func (c *echoConn) Close() error {
+	select {
+	case <-c.closed:
+	default:
+		close(c.closed)
+	}
+	return nil
+}
+
+func TestPing(t *testing.T) {
+	tunnel, _ := newTunnel(t, Config{Echo: fakeEcho})
+	l := newLaptop(t, tunnel, 1, 1280)
+	for _, address := range []string{service4, service6, l.peer.Gateway[0].String(), l.peer.Gateway[1].String()} {
+		for _, size := range []int{56, 4000} {
+			if err := ping(t, l, address, size); err != nil {
+				t.Errorf("ping %s with %d bytes: %v", address, size, err)
+			}
+		}
+	}
+	c, err := l.net.DialPingAddr(netip.Addr{}, netip.MustParseAddr("10.96.0.99"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	b, _ := (&icmp.Message{Type: ipv4.ICMPTypeEcho, Body: &icmp.Echo{Seq: 1}}).Marshal(nil)
+	if _, err := c.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	// A later answer proves that the earlier one will not come.
+	if err := ping(t, l, service4, 56); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetReadDeadline(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Read(make([]byte, 100)); err == nil {
+		t.Errorf("an address that does not exist answered with %d bytes", n)
+	}
+}
+
+// dnsEcho answers with the question and who asked.
+type dnsEcho struct{ asked atomic.Int64 }
+
+func (d *dnsEcho) ServeDNS(_ context.Context, peer Peer, query []byte, tcp bool) []byte {
+	d.asked.Add(1)
+	if string(query) == "silence" {
+		return nil
+	}
+	answer := append([]byte(peer.Name+" "), query...)
+	if tcp {
+		answer = append(answer, bytes.Repeat([]byte("+"), 30000)...)
+	}
+	return answer
+}
+
+func TestDNS(t *testing.T) {
+	tunnel, cluster := newTunnel(t, Config{DNS: &dnsEcho{}})
+	l := newLaptop(t, tunnel, 1, 1280)
+	for _, address := range l.peer.Gateway {
+		c := l.dialUDP(address.String(), 53)
+		for _, question := range []string{"silence", "who", strings.Repeat("long ", 1000)} {
+			if _, err := c.Write([]byte(question)); err != nil {
+				t.Fatal(err)
+			}
+			if question == "silence" {
+				continue
+			}
+			got := make([]byte, 65535)
+			n, err := c.Read(got)
+			if want := "laptop-1 " + question; err != nil || string(got[:n]) != want {
+				t.Fatalf("UDP: %d bytes, %v", n, err)
+			}
+		}
+		s := l.dial(address.String(), 53)
+		for _, question := range []string{"one", "two"} {
+			if _, err := s.Write(append([]byte{0, byte(len(question))}, question...)); err != nil {
+				t.Fatal(err)
+			}
+			var length [2]byte
+			if _, err := io.ReadFull(s, length[:]); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, binary.BigEndian.Uint16(length[:]))
+			if _, err := io.ReadFull(s, got); err != nil || !strings.HasPrefix(string(got), "laptop-1 "+question+"++") || len(got) < 30000 {
+				t.Fatalf("TCP: %d bytes, %v", len(got), err)
+			}
+		}
+	}
+	if cluster.last() != "" {
+		t.Errorf("a question left the gateway: %s", cluster.last())
+	}
+	if _, err := l.net.DialTCPAddrPort(netip.AddrPortFrom(l.peer.Gateway[0], 54)); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("another port of the gateway: %v, want refused", err)
+	}
+}
+
+func TestMappedAddresses(t *testing.T) {
+	tunnel, cluster := newTunnel(t, Config{})
+	m := Mapping{Real: netip.MustParsePrefix("10.96.0.0/12"), Mapped: netip.MustParsePrefix("172.16.0.0/12")}
+	l := newLaptop(t, tunnel, 1, 1280, m)
+	port := listen(t, "tcp4", echoServer)
+	c := l.dial("172.16.0.10", port)
+	want := "tcp " + netip.AddrPortFrom(netip.MustParseAddr(service4), port).String()
+	if cluster.last() != want {
+		t.Errorf("dialed %s, want %s", cluster.last(), want)
+	}
+	// Other mappings leave an open connection alone.
+	changed := l.peer
+	changed.Mappings = nil
+	if err := tunnel.SetPeer(changed); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+		t.Errorf("the connection did not outlive a change of mappings: %v", err)
+	}
+}
+
+func TestForbiddenAddresses(t *testing.T) {
+	refused := netip.MustParseAddr("10.244.0.5")
+	tunnel, cluster := newTunnel(t, Config{Refuse: func(a netip.Addr) error {
+		if a == refused {
+			return errors.New("the gateway's own address")
+		}
+		return nil
+	}})
+	one, two := newLaptop(t, tunnel, 1, 1280), newLaptop(t, tunnel, 2, 1280)
+	port := listen(t, "tcp4", echoServer)
+	for _, address := range []string{
+		"127.0.0.1", "127.8.8.8", "169.254.169.254", "0.0.0.0", "100.100.100.200", "255.255.255.255", refused.String(),
+		two.peer.Laptop[0].String(), two.peer.Gateway[0].String(), "::1", "fd00:ec2::254", two.peer.Laptop[1].String(),
+	} {
+		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+		c, err := one.net.DialContextTCPAddrPort(ctx, netip.AddrPortFrom(netip.MustParseAddr(address), port))
+		cancel()
+		if err == nil {
+			c.Close()
+			t.Errorf("%s was reached", address)
+		}
+	}
+	if last := cluster.last(); last != "" {
+		t.Errorf("the gateway dialed %s", last)
+	}
+	two.dial(service4, port)
+}
+
+func TestFlowCap(t *testing.T) {
+	tunnel, _ := newTunnel(t, Config{Limits: Limits{Peer: netstack.Limits{TCPFlows: 3, UDPFlows: 2}}})
+	l := newLaptop(t, tunnel, 1, 1280)
+	port := listen(t, "tcp4", echoServer)
+	var open []net.Conn
+	for range 3 {
+		open = append(open, l.dial(service4, port))
+	}
+	if _, err := l.net.DialTCPAddrPort(netip.AddrPortFrom(netip.MustParseAddr(service4), port)); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Fatalf("a connection too many: %v, want refused", err)
+	}
+	// Another laptop is not concerned.
+	newLaptop(t, tunnel, 2, 1280).dial(service4, port)
+	// Ending one makes room for one.
+	open[0].Close()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		c, err := l.net.DialTCPAddrPort(netip.AddrPortFrom(netip.MustParseAddr(service4), port))
+		if err == nil {
+			c.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("a connection after one has ended: %v", err)
+		}
+	}
+	udp := udpServer(t, "udp4", func(c net.PacketConn, b []byte, from net.Addr) { _, _ = c.WriteTo(b, from) })
+	for range 5 {
+		c := l.dialUDP(service4, udp)
+		if _, err := c.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stats, err := tunnel.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range stats.Peers {
+		if p.Name == "laptop-1" && (p.UDPFlows > 2 || p.UDPOpened != 5 || p.RefusedFlows == 0) {
+			t.Errorf("figures %+v", p.Stats)
+		}
+	}
+}
+
+// A stream that speaks something else, or breaks off, harms nobody.
+func TestMalformedRelayStreams(t *testing.T) {
+	tunnel, _ := newTunnel(t, Config{})
+	l := newLaptop(t, tunnel, 1, 1280)
+	hello := string(carrier.Hello[:])
+	for name, bytes := range map[string]string{
+		"nothing":         "",
+		"HTTP":            "GET / HTTP/1.1\r\n\r\n",
+		"another version": "FLRELAY\x02",
+		"empty frame":     hello + "\x00\x00",
+		"cut frame":       hello + "\x05\xdcabc",
+		"noise":           hello + "\x00\x03abc\x00\x20\x04\x00\x00\x00" + strings.Repeat("\xff", 28) + "\x00\x40\xfaFL\x01" + strings.Repeat("\x00", 60),
+	} {
+		here, there := net.Pipe()
+		done := make(chan error, 1)
+		go func() { done <- tunnel.bind.ServeStream(context.Background(), there) }()
+		go func() { _, _ = io.Copy(io.Discard, here) }()
+		_, _ = here.Write([]byte(bytes))
+		here.Close()
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s: the stream goes on", name)
+		}
+	}
+	if tunnel.bind.Streams() != 0 {
+		t.Errorf("%d streams left", tunnel.bind.Streams())
+	}
+	l.useRelay(tunnel)
+	l.dial(service4, listen(t, "tcp4", echoServer))
+}
+
+func TestProbes(t *testing.T) {
+	tunnel, _ := newTunnel(t, Config{})
+	l := newLaptop(t, tunnel, 1, 1280)
+	for _, size := range []int{carrier.ProbeSize, 1400, 9000} {
+		answer := l.probe(tunnel, carrier.Probe{Size: size, Sequence: uint64(size), TunnelMTU: 1400})
+		if answer.Kind != carrier.ProbeReply || answer.Size != size || answer.Sequence != uint64(size) {
+			t.Errorf("answer %+v", answer)
+		}
+	}
+	if stats, _ := tunnel.Stats(); stats.Peers[0].MTU != 1392 || stats.Peers[0].Carrier != "" {
+		t.Errorf("MTU %d by %q, want 1392 (1400 in whole blocks) and nothing heard inside the tunnel yet", stats.Peers[0].MTU, stats.Peers[0].Carrier)
+	}
+	tunnel.RemovePeer(l.peer.PublicKey)
+	if got := tunnel.bind.Streams(); got != 0 {
+		t.Errorf("%d streams", got)
+	}
+}
+
+func TestRemovePeerEndsItsFlows(t *testing.T) {
+	tunnel, _ := newTunnel(t, Config{})
+	l := newLaptop(t, tunnel, 1, 1280)
+	ended := make(chan struct{})
+	port := listen(t, "tcp4", func(c *net.TCPConn) {
+		_, _ = c.Write([]byte("x"))
+		_, _ = io.Copy(io.Discard, c)
+		close(ended)
+	})
+	if _, err := io.ReadFull(l.dial(service4, port), make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	tunnel.RemovePeer(l.peer.PublicKey)
+	tunnel.RemovePeer(l.peer.PublicKey)
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("the target's side is still open")
+	}
+	if stats, err := tunnel.Stats(); err != nil || len(stats.Peers) != 0 {
+		t.Errorf("%d peers left, %v", len(stats.Peers), err)
+	}
+}
+
+// The gateway can open connections to a laptop: intercepted traffic takes this way.
+func TestDialLaptop(t *testing.T) {
+	tunnel, _ := newTunnel(t, Config{})
+	l := newLaptop(t, tunnel, 1, 1280)
+	listener, err := l.net.ListenTCPAddrPort(netip.AddrPortFrom(l.peer.Laptop[0], 9000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	from := make(chan string, 1)
+	go func() {
+		c, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		host, _, _ := net.SplitHostPort(c.RemoteAddr().String())
+		from <- host
+		c.Close()
+	}()
+	// The laptop has to be heard first: the gateway never begins.
+	_ = ping(t, l, l.peer.Gateway[0].String(), 56)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	c, err := tunnel.DialTCP(ctx, l.peer.PublicKey, 9000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got := <-from; got != l.peer.Gateway[0].String() {
+		t.Errorf("the laptop saw %s, want the gateway's address", got)
+	}
+	if _, err := tunnel.DialTCP(ctx, Key{1}, 9000); !errors.Is(err, ErrUnknownPeer) {
+		t.Errorf("unknown peer: %v", err)
+	}
+}
+
+func TestSetPeerRefuses(t *testing.T) {
+	tunnel, _ := newTunnel(t, Config{})
+	addr := netip.MustParseAddr
+	good := Peer{PublicKey: mustPublic(t, newKey(t)), Laptop: []netip.Addr{addr("198.19.0.1")}, Gateway: []netip.Addr{addr("198.19.0.0")}}
+	for name, change := range map[string]func(*Peer){
+		"no address":     func(p *Peer) { p.Laptop = nil },
+		"no gateway":     func(p *Peer) { p.Gateway = nil },
+		"loopback":       func(p *Peer) { p.Laptop = []netip.Addr{addr("127.0.0.1")} },
+		"zero address":   func(p *Peer) { p.Laptop = []netip.Addr{{}} },
+		"weak key":       func(p *Peer) { p.PublicKey = Key{} },
+		"odd mapping":    func(p *Peer) { p.Mappings = []Mapping{{}} },
+		"mapped address": func(p *Peer) { p.Gateway = []netip.Addr{addr("::ffff:198.19.0.0")} },
+	} {
+		p := good
+		change(&p)
+		if err := tunnel.SetPeer(p); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+	if err := tunnel.SetPeer(good); err != nil {
+		t.Error(err)
+	}
+	tunnel.Close()
+	if err := tunnel.SetPeer(good); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
