@@ -90,7 +90,7 @@ func Local(_ context.Context, except string) ([]api.LocalRoute, error) {
 	if err != nil {
 		return nil, err
 	}
-	var local []api.LocalRoute
+	local := []api.LocalRoute{}
 	for _, r := range routes {
 		if r.Table == unix.RT_TABLE_LOCAL || r.Type != unix.RTN_UNICAST || r.Dst == nil {
 			continue
