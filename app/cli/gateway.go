@@ -266,15 +266,18 @@ func writeGateway(w io.Writer, g localapi.Gateway) {
 			text += ", standing by"
 		default:
 			text += ", NOT READY"
+			if pod.State != "" {
+				text += ": " + pod.State
+			}
 		}
 		pods = append(pods, text)
 	}
-	endpoints := strings.Join(g.Endpoints, "  ")
-	if endpoints == "" {
-		endpoints = "none: connections use the relay"
+	service := g.ServiceType
+	if service == "None" {
+		service = "none: all connections use the relay"
 	}
 	writeFields(w, []field{
-		{"Version", g.Version}, {"Image", g.Image}, {"Service", g.ServiceType}, {"UDP", endpoints},
+		{"Version", g.Version}, {"Image", g.Image}, {"UDP", service}, {"Endpoints", strings.Join(g.Endpoints, "  ")},
 		{"Pods", strings.Join(pods, "\n")}, {"Connected", connectedUsers(g.Connected)},
 	})
 	for _, note := range g.Notes {
@@ -289,8 +292,17 @@ func connectedUsers(users []localapi.GatewayUser) string {
 	var lines []string
 	for _, u := range users {
 		line := u.User
+		if u.Host != "" {
+			line += " on " + u.Host
+		}
+		if u.Namespace != "" {
+			line += ", namespace " + u.Namespace
+		}
+		if u.Carrier != "" {
+			line += ", over " + carrierName(u.Carrier)
+		}
 		if u.Phase != "" {
-			line += ", " + u.Phase
+			line += ", " + strings.ToLower(u.Phase)
 		}
 		if u.Since != nil {
 			line += ", since " + u.Since.Local().Format("2006-01-02 15:04")

@@ -25,6 +25,8 @@ func newAttendance(wait time.Duration, unused func() bool) *attendance {
 		wait = DefaultIdle
 	}
 	a := &attendance{wait: wait, unused: unused, fired: make(chan struct{})}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.timer = time.AfterFunc(wait, a.check)
 	return a
 }

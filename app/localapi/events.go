@@ -44,6 +44,8 @@ func newEventWriter(w http.ResponseWriter) *eventWriter {
 	w.WriteHeader(http.StatusOK)
 	e := &eventWriter{w: w, controller: http.NewResponseController(w)}
 	_ = e.controller.Flush()
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.timer = time.AfterFunc(keepAlive, e.beat)
 	return e
 }

@@ -134,16 +134,19 @@ type Gateway struct {
 type GatewayPod struct {
 	Name   string `json:"name"`
 	Node   string `json:"node,omitempty"`
+	State  string `json:"state,omitempty"` // in words
 	Ready  bool   `json:"ready"`
 	Active bool   `json:"active"` // the one that serves
 }
 
-// GatewayUser is someone who is connected.
+// GatewayUser is a laptop that is connected, or was a moment ago.
 type GatewayUser struct {
 	User      string     `json:"user"`
+	Host      string     `json:"host,omitempty"` // name of the laptop
 	Namespace string     `json:"namespace,omitempty"`
-	Since     *time.Time `json:"since,omitempty"`
 	Phase     string     `json:"phase,omitempty"`
+	Carrier   string     `json:"carrier,omitempty"` // udp or relay
+	Since     *time.Time `json:"since,omitempty"`
 }
 
 // Progress is a line about a long operation.
