@@ -17,6 +17,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	core "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport"
@@ -103,11 +104,20 @@ func (d *Dialer) connect(ctx context.Context, target Target) (session, error) {
 		return session{}, err
 	}
 	over, err := d.overWebSocket(ctx, address)
-	if httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err) {
-		connection, err := d.overSPDY(ctx, address)
-		return session{Connection: connection}, err
+	if !httpstream.IsUpgradeFailure(err) && !httpstream.IsHTTPSProxyError(err) {
+		return over, err
 	}
-	return over, err
+	connection, spdyErr := d.overSPDY(ctx, address)
+	if spdyErr != nil && isStatus(cause(err)) {
+		return session{}, err // the API server has said why, in full
+	}
+	return session{Connection: connection}, spdyErr
+}
+
+// isStatus reports whether err is an answer of the API server.
+func isStatus(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status)
 }
 
 func (d *Dialer) url(target Target) (*url.URL, error) {

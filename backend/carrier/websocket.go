@@ -44,8 +44,10 @@ func (t *websocketTransport) RoundTrip(request *http.Request) (*http.Response, e
 	case "http":
 		address.Scheme = "ws"
 	}
+	breaker := &breaker{ctx: request.Context(), dial: t.dial}
+	defer breaker.release()
 	dialer := websocket.Dialer{
-		NetDialContext:  t.dial,
+		NetDialContext:  breaker.DialContext,
 		Proxy:           t.proxy,
 		TLSClientConfig: t.tls,
 		Subprotocols:    protocols,
@@ -54,6 +56,11 @@ func (t *websocketTransport) RoundTrip(request *http.Request) (*http.Response, e
 	}
 	conn, response, err := dialer.DialContext(request.Context(), address.String(), header)
 	switch {
+	case request.Context().Err() != nil:
+		if conn != nil {
+			_ = conn.Close()
+		}
+		return nil, request.Context().Err()
 	case errors.Is(err, websocket.ErrBadHandshake):
 		return nil, &httpstream.UpgradeFailureError{Cause: refusal(err, response)}
 	case err != nil:
@@ -64,6 +71,29 @@ func (t *websocketTransport) RoundTrip(request *http.Request) (*http.Response, e
 	}
 	t.conn = conn
 	return response, nil
+}
+
+// breaker closes the connections of an upgrade that is given up: the WebSocket dialer heeds a context's deadline, but
+// not its being cancelled, while it waits for the server's answer.
+type breaker struct {
+	ctx  context.Context
+	dial func(context.Context, string, string) (net.Conn, error)
+	stop []func() bool
+}
+
+func (b *breaker) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := b.dial(ctx, network, address)
+	if err == nil {
+		b.stop = append(b.stop, context.AfterFunc(b.ctx, func() { _ = conn.Close() }))
+	}
+	return conn, err
+}
+
+// release lets the connections live on, whatever becomes of the context.
+func (b *breaker) release() {
+	for _, stop := range b.stop {
+		stop()
+	}
 }
 
 // refusal says what the server answered instead of upgrading.
