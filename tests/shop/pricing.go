@@ -69,18 +69,23 @@ func (p pricingServer) watch(stream grpc.ServerStream) error {
 // price makes up a price that is always the same for an item.
 func price(item string) int { return 10 + 7*len(item)%90 }
 
-// runPricing serves gRPC, and plain HTTP over HTTP/1.1 and h2c, on one port.
+// runPricing serves on port 9090.
 func runPricing(ctx context.Context, self identity) error {
+	return serveHTTP(ctx, ":9090", pricingHandler(self))
+}
+
+// pricingHandler speaks gRPC, and plain HTTP over HTTP/1.1 and h2c, on one port.
+func pricingHandler(self identity) http.Handler {
 	server := grpc.NewServer()
 	server.RegisterService(&pricingService, pricingServer{self})
 	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
 	web := newMux(self)
 	web.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { respond(w, newAnswer(self, r)) })
-	return serveHTTP(ctx, ":9090", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
 			server.ServeHTTP(w, r)
 			return
 		}
 		web.ServeHTTP(w, r)
-	}))
+	})
 }

@@ -158,14 +158,16 @@ func initsBelow(path string) (map[int]string, error) {
 }
 
 func newHost(pid int, binary string) *Host {
-	socket := fmt.Sprintf("/proc/%d/root%s", pid, ControlSocket)
+	return &Host{PID: pid, Binary: binary, control: controlClient(fmt.Sprintf("/proc/%d/root%s", pid, ControlSocket))}
+}
+
+// controlClient makes requests to an init through its socket.
+func controlClient(socket string) *http.Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var dialer net.Dialer
 		return dialer.DialContext(ctx, "unix", socket)
 	}
-	return &Host{PID: pid, Binary: binary, control: &http.Client{Transport: &http.Transport{
-		DialContext: dial, DisableKeepAlives: true,
-	}}}
+	return &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
 }
 
 // Path is where the machine finds the host's file at path. Absolute symbolic links on the way lead astray.

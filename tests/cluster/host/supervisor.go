@@ -34,12 +34,15 @@ func newSupervisor() *supervisor {
 	return &supervisor{components: map[string]*process{}}
 }
 
-// serve answers control requests and reaps, for ever.
+// serve answers control requests and reaps until the listener is closed.
 func (s *supervisor) serve(listener net.Listener) error {
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, syscall.SIGCHLD)
+	defer signal.Stop(children)
 	// Ends of terminals and make targets must not end a host; only SIGKILL does.
-	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE)
+	deadly := []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE}
+	signal.Ignore(deadly...)
+	defer signal.Reset(deadly...)
 	go func() {
 		for range children {
 			s.reap()
