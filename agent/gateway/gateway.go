@@ -49,9 +49,9 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 	if config.MemoryLimit > 0 {
 		debug.SetMemoryLimit(int64(memoryShare * float64(min(config.MemoryLimit, maxMemory))))
 	}
-	logger := logr.FromSlogHandler(log.Handler())
-	ctrl.SetLogger(logger)
-	klog.SetLogger(logger)
+	library := logr.FromSlogHandler(warnings{log.Handler()})
+	ctrl.SetLogger(library)
+	klog.SetLogger(library)
 	g, err := newGateway(config, log)
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ func newGateway(config Config, log *slog.Logger) (*gateway, error) {
 		Cache:                  cache.Options{ByObject: controller.CacheByObject(config.Pod.Namespace)},
 		Metrics:                server.Options{BindAddress: metricsAddress},
 		HealthProbeBindAddress: healthAddress,
-		Logger:                 logr.FromSlogHandler(log.Handler()),
+		Logger:                 logr.FromSlogHandler(warnings{log.Handler()}),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up: %w", err)
@@ -147,7 +147,8 @@ func newGateway(config Config, log *slog.Logger) (*gateway, error) {
 // mapper knows the kinds that the gateway uses, which spares asking the API server for all that it has.
 func mapper() meta.RESTMapper {
 	mapper := meta.NewDefaultRESTMapper(nil)
-	for _, kind := range []string{"Pod", "Service", "Secret"} {
+	// The cache looks lists up, too.
+	for _, kind := range []string{"Pod", "Service", "ServiceList", "Secret"} {
 		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeNamespace)
 	}
 	for _, kind := range []string{"Node", "Namespace"} {
@@ -155,7 +156,7 @@ func mapper() meta.RESTMapper {
 	}
 	mapper.Add(networkingv1.SchemeGroupVersion.WithKind("ServiceCIDR"), meta.RESTScopeRoot)
 	mapper.Add(coordinationv1.SchemeGroupVersion.WithKind("Lease"), meta.RESTScopeNamespace)
-	for _, kind := range []string{"Connection", "Intercept"} {
+	for _, kind := range []string{"Connection", "ConnectionList", "Intercept", "InterceptList"} {
 		mapper.Add(schema.GroupVersionKind(v1alpha1.GroupVersion.WithKind(kind)), meta.RESTScopeNamespace)
 	}
 	return mapper
@@ -256,3 +257,19 @@ func (g *gateway) ready(*http.Request) error {
 	_, err := plane.UDPPort()
 	return err
 }
+
+// warnings passes on what libraries have to say only if something is wrong.
+type warnings struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && w.Handler.Enabled(ctx, level)
+}
+
+// WithAttrs implements slog.Handler.
+func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return warnings{w.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup implements slog.Handler.
+func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handler.WithGroup(name)} }

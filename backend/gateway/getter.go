@@ -39,7 +39,9 @@ func newGetter(config *rest.Config, namespace string) *getter {
 func (g *getter) ToRESTConfig() (*rest.Config, error) { return rest.CopyConfig(g.config), nil }
 
 // ToDiscoveryClient implements genericclioptions.RESTClientGetter.
-func (g *getter) ToDiscoveryClient() (discovery.CachedDiscoveryInterface, error) { return g.discovery() }
+func (g *getter) ToDiscoveryClient() (discovery.CachedDiscoveryInterface, error) {
+	return g.discovery()
+}
 
 // ToRESTMapper implements genericclioptions.RESTClientGetter. The chart's kinds are known without asking the API
 // server for all that it has, which takes a second in large clusters; any other is asked for.

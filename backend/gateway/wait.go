@@ -112,7 +112,7 @@ func (r *rollout) decided() bool {
 			continue
 		}
 		if hopeless(pod) && r.failed == nil {
-			r.failed = problem.New(problem.GatewayNotReady, "Check the chart's value image, or the option --image.",
+			r.failed = problem.New(problem.GatewayNotReady, "See 'kubectl -n "+pod.Namespace+" logs "+pod.Name+"', and check the option --image.",
 				"the gateway's pod %s can't start: %s", pod.Name, cluster.PodState(*pod))
 		}
 		if !podReady(pod) {
