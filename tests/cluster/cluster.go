@@ -45,7 +45,8 @@ type state struct {
 const stateFile = "state.json"
 
 // Up brings a cluster up and returns when its nodes are ready and the shop, if wanted, answers its probes. A cluster
-// of the same name and shape that is up already is returned as it is. It needs root. What a failed Up started is
+// of the same name and shape that is up already is returned as it is. The nodes have the image of bin/fairlead-agent as
+// it is now, if that is built. It needs root. What a failed Up started is
 // ended; its logs stay until the next Up or Down.
 func Up(ctx context.Context, config Config) (*Cluster, error) {
 	config, err := config.withDefaults()
@@ -68,7 +69,7 @@ func Up(ctx context.Context, config Config) (*Cluster, error) {
 			return nil, fmt.Errorf("cluster %q is up with another shape; take it down first: make cluster-down NAME=%s", config.Name, config.Name)
 		}
 		fmt.Fprintf(config.Progress, "cluster %s is up already\n", config.Name)
-		return existing, nil
+		return existing, existing.loadBuiltAgent(ctx)
 	}
 	if err := down(ctx, config); err != nil {
 		return nil, err

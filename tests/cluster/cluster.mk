@@ -14,28 +14,33 @@ ifneq ($(origin AS),command line)
 AS := dev
 endif
 
-# The command itself is rebuilt when it must be; Go decides.
-CLUSTER = mkdir -p .cluster/bin && CGO_ENABLED=0 go build -o .cluster/bin/cluster-$$$$ ./tests/cluster/cmd/cluster && \
-	mv -f .cluster/bin/cluster-$$$$ .cluster/bin/cluster && .cluster/bin/cluster --name '$(NAME)'
+CLUSTER_COMMAND := .cluster/bin/cluster
+CLUSTER = $(CLUSTER_COMMAND) --name '$(NAME)'
+
+# Make, not Go, decides if the command is out of date, so that `make laptop` begins at once.
+$(CLUSTER_COMMAND): go.mod go.sum $(filter-out %_test.go,$(wildcard tests/cluster/*.go tests/cluster/*/*.go tests/cluster/cmd/cluster/*.go)) \
+		$(wildcard tests/cluster/manifests/*.yaml tests/shop/manifests/*)
+	@mkdir -p $(@D)
+	@CGO_ENABLED=0 go build -o $@.new ./tests/cluster/cmd/cluster && mv -f $@.new $@
 
 .PHONY: cluster-build
-cluster-build: ## Build what clusters are made of (about 5 minutes, once)
+cluster-build: $(CLUSTER_COMMAND) ## Build what clusters are made of (about 5 minutes, once)
 	@$(CLUSTER) build
 
 .PHONY: cluster-up
-cluster-up: ## Bring up a real cluster: NAME=dev NODES=1 LAPTOPS=1 FAMILY=ipv4|dual RESOLVER=file|resolved
+cluster-up: $(CLUSTER_COMMAND) ## Bring up a real cluster: NAME=dev NODES=1 LAPTOPS=1 FAMILY=ipv4|dual RESOLVER=file|resolved
 	@$(CLUSTER) up --nodes '$(NODES)' --laptops '$(LAPTOPS)' --family '$(FAMILY)' --resolver '$(RESOLVER)'
 
 .PHONY: cluster-down
-cluster-down: ## Take a cluster down; nothing of it is left: NAME=dev
+cluster-down: $(CLUSTER_COMMAND) ## Take a cluster down; nothing of it is left: NAME=dev
 	@$(CLUSTER) down
 
 .PHONY: cluster-status
-cluster-status: ## Show a cluster's hosts and what they run: NAME=dev
+cluster-status: $(CLUSTER_COMMAND) ## Show a cluster's hosts and what they run: NAME=dev
 	@$(CLUSTER) status
 
 # CMD goes through the environment, so that its quotes survive.
 .PHONY: laptop
 laptop: export LAPTOP_COMMAND := $(value CMD)
-laptop: ## A shell on a laptop, or CMD='…': NAME=dev LAPTOP=1 AS=dev|other|root
+laptop: $(CLUSTER_COMMAND) ## A shell on a laptop, or CMD='…': NAME=dev LAPTOP=1 AS=dev|other|root
 	@$(CLUSTER) laptop --laptop '$(LAPTOP)' --as '$(AS)' $(if $(value CMD),-- bash -c "$$LAPTOP_COMMAND")

@@ -5,13 +5,15 @@ package cluster
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 
-	"github.com/google/go-containerregistry/pkg/compression"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -53,21 +55,54 @@ func (c *Cluster) LoadImage(ctx context.Context, image Image) error {
 	return group.Wait()
 }
 
-// LoadAgent puts bin/fairlead-agent on every node, under the chart's repository with each of the tags.
+// LoadAgent puts bin/fairlead-agent on every node, under the chart's repository with each of the tags. Without tags it
+// is the program's own version, which is what an installation by the same build asks for.
 func (c *Cluster) LoadAgent(ctx context.Context, tags ...string) error {
-	for _, tag := range tags {
-		err := c.LoadImage(ctx, Image{AgentRepository + ":" + tag, "fairlead-agent", filepath.Join(c.config.Root, "bin", "fairlead-agent")})
+	if len(tags) == 0 {
+		version, err := agentVersion(ctx, c.config.Root)
 		if err != nil {
+			return err
+		}
+		tags = []string{version}
+	}
+	for _, tag := range tags {
+		if err := c.LoadImage(ctx, agentImage(c.config.Root, tag)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (h *Node) importImage(ctx context.Context, ref, archive string) error {
-	output, err := h.Command(ctx, "ctr", "-a", containerdSocket, "-n", "k8s.io", "images", "import", archive).CombinedOutput()
+// WriteAgentImage stores the image of bin/fairlead-agent of the repository at root, as LoadAgent makes it, as an
+// archive for other clusters to load. It returns the image's reference.
+func WriteAgentImage(ctx context.Context, root, archive string) (string, error) {
+	version, err := agentVersion(ctx, root)
 	if err != nil {
-		return fmt.Errorf("import image %s on %s: %w: %s", ref, h.Name, err, bytes.TrimSpace(output))
+		return "", err
+	}
+	image := agentImage(root, version)
+	return image.Ref, image.write(archive)
+}
+
+func agentFile(root string) string { return filepath.Join(root, "bin", "fairlead-agent") }
+
+func agentImage(root, tag string) Image {
+	return Image{AgentRepository + ":" + tag, "fairlead-agent", agentFile(root)}
+}
+
+// agentVersion asks the built program.
+func agentVersion(ctx context.Context, root string) (string, error) {
+	output, err := exec.CommandContext(ctx, agentFile(root), "version").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask bin/fairlead-agent for its version (make build): %w", err)
+	}
+	return strings.TrimSpace(string(output)), nil
+}
+
+func (n *Node) importImage(ctx context.Context, ref, archive string) error {
+	output, err := n.Command(ctx, "ctr", "-a", containerdSocket, "-n", "k8s.io", "images", "import", archive).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("import image %s on %s: %w: %s", ref, n.Name, err, bytes.TrimSpace(output))
 	}
 	return nil
 }
@@ -133,7 +168,7 @@ func (i Image) layer() (v1.Layer, error) {
 		return nil, fmt.Errorf("write layer of image %s: %w", i.Ref, err)
 	}
 	opener := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files.Bytes())), nil }
-	layer, err := tarball.LayerFromOpener(opener, tarball.WithCompression(compression.None))
+	layer, err := tarball.LayerFromOpener(opener, tarball.WithCompressionLevel(gzip.NoCompression))
 	if err != nil {
 		return nil, fmt.Errorf("make layer of image %s: %w", i.Ref, err)
 	}

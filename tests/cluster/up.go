@@ -301,7 +301,15 @@ func (c *Cluster) startRuntimes(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return c.loadBuiltAgent(ctx)
+}
+
+// loadBuiltAgent puts the agent on the nodes if it is built.
+func (c *Cluster) loadBuiltAgent(ctx context.Context) error {
+	if _, err := os.Stat(agentFile(c.config.Root)); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return c.LoadAgent(ctx)
 }
 
 // startNodes starts kubelet and kube-proxy everywhere.

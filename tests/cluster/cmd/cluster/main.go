@@ -43,7 +43,7 @@ func rootCommand() *cobra.Command {
 	root.PersistentFlags().StringVar(&name, "name", "dev", "name of the cluster")
 	root.AddCommand(
 		buildCommand(), upCommand(&name), downCommand(&name), statusCommand(&name), laptopCommand(&name), nodeCommand(&name),
-		kubeconfigCommand(&name), loadAgentCommand(&name), snapshotCommand(&name),
+		kubeconfigCommand(&name), loadAgentCommand(&name), imageCommand(), snapshotCommand(&name),
 		impairCommand(&name),
 		linkCommand(&name, "clear", "Undo impair", func(ctx context.Context, l *cluster.Laptop) error { return l.ClearImpairment(ctx) }),
 		linkCommand(&name, "cut", "Drop every packet of a laptop", func(ctx context.Context, l *cluster.Laptop) error { return l.Cut(ctx) }),
@@ -213,7 +213,7 @@ func kubeconfigCommand(name *string) *cobra.Command {
 
 func loadAgentCommand(name *string) *cobra.Command {
 	return &cobra.Command{
-		Use: "load-agent TAG...", Short: "Put bin/fairlead-agent on every node as the chart's image", Args: cobra.MinimumNArgs(1),
+		Use: "load-agent [TAG...]", Short: "Put bin/fairlead-agent on every node as the chart's image (default tag: its version)",
 		RunE: func(cmd *cobra.Command, tags []string) error {
 			up, err := cluster.Open(*name, "")
 			if err != nil {
@@ -222,6 +222,27 @@ func loadAgentCommand(name *string) *cobra.Command {
 			return up.LoadAgent(cmd.Context(), tags...)
 		},
 	}
+}
+
+func imageCommand() *cobra.Command {
+	var archive string
+	command := &cobra.Command{
+		Use: "image", Short: "Write the image of bin/fairlead-agent to an archive, for another cluster to load", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			root, err := cluster.FindRoot()
+			if err != nil {
+				return err
+			}
+			ref, err := cluster.WriteAgentImage(cmd.Context(), root, archive)
+			if err != nil {
+				return err
+			}
+			fmt.Println(ref)
+			return nil
+		},
+	}
+	command.Flags().StringVarP(&archive, "output", "o", "fairlead-agent.tar", "the archive")
+	return command
 }
 
 func snapshotCommand(name *string) *cobra.Command {
