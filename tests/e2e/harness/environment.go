@@ -23,6 +23,9 @@ import (
 // is up already. It is for working on a test; a run that counts starts from nothing.
 const KeepVariable = "FAIRLEAD_E2E_KEEP"
 
+// version is what the programs are built as.
+const version = "0.1.0"
+
 // Environment is a cluster that is ready for tests.
 type Environment struct {
 	Cluster *cluster.Cluster
@@ -72,6 +75,9 @@ func Start(ctx context.Context, config cluster.Config) (*Environment, error) {
 	if err != nil {
 		return env, err
 	}
+	if err := env.Cluster.LoadAgent(ctx, version); err != nil {
+		return env, fmt.Errorf("load the gateway's image: %w", err)
+	}
 	for i := range max(config.Laptops, 1) {
 		laptop := newLaptop(env, i)
 		env.laptops = append(env.laptops, laptop)
@@ -112,7 +118,7 @@ func repository() (string, error) {
 // build makes sure that the programs under test are those of the sources.
 func build(ctx context.Context, root string) error {
 	for _, args := range [][]string{
-		{"make", "--no-print-directory", "build"},
+		{"make", "--no-print-directory", "build", "VERSION=" + version},
 		{"go", "build", "-o", filepath.Join(root, ".cluster", "bin", "traffic"), "./tests/traffic"},
 	} {
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
