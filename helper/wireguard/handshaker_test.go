@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wireguard
+
+import (
+	"testing"
+	"time"
+)
+
+// partner is WireGuard with a gateway that answers handshakes, or not.
+type partner struct {
+	h          handshaker
+	now        time.Time
+	works      bool
+	answers    bool
+	unanswered time.Time // since when data went out without an answer
+	response   time.Time
+	handshakes int
+	keepalives int
+}
+
+func newPartner() *partner { return &partner{now: time.Unix(1000, 0), works: true, answers: true} }
+
+func (p *partner) run(d time.Duration) {
+	for end := p.now.Add(d); p.now.Before(end); p.now = p.now.Add(10 * time.Millisecond) {
+		var unanswered, response int64
+		if !p.unanswered.IsZero() {
+			unanswered = p.unanswered.UnixNano()
+		}
+		if !p.response.IsZero() {
+			response = p.response.UnixNano()
+		}
+		p.h.observe(p.now, p.works, 5*time.Millisecond, unanswered, response)
+		keepalive, handshake := p.h.due(p.now)
+		if keepalive {
+			p.keepalives++
+		}
+		if handshake {
+			p.handshakes++
+			if p.works && p.answers {
+				p.response = p.now.Add(5 * time.Millisecond)
+			}
+		}
+	}
+}
+
+func (p *partner) expect(t *testing.T, what string, handshakes, keepalives int) {
+	t.Helper()
+	if p.handshakes != handshakes || p.keepalives != keepalives {
+		t.Errorf("%s: %d handshakes and %d keepalives, want %d and %d", what, p.handshakes, p.keepalives, handshakes, keepalives)
+	}
+	p.handshakes, p.keepalives = 0, 0
+}
+
+func TestHandshaker(t *testing.T) {
+	p := newPartner()
+	p.h.moved(p.now)
+	p.run(5 * time.Second)
+	p.expect(t, "the first carrier", 1, 1)
+
+	p.h.moved(p.now)
+	p.run(5 * time.Second)
+	p.expect(t, "another carrier", 0, 1)
+
+	p.works = false
+	p.run(5 * time.Second)
+	p.expect(t, "silence", 0, 0)
+	p.works = true
+	p.run(5 * time.Second)
+	p.expect(t, "after a silence", 1, 0)
+
+	p.unanswered = p.now
+	p.run(9 * time.Second)
+	p.expect(t, "data without an answer", 1, 0)
+	p.run(10 * time.Second)
+	p.expect(t, "data without an answer for long", 1, 0)
+	p.unanswered = time.Time{}
+
+	p.h.want(p.now)
+	p.run(5 * time.Second)
+	p.expect(t, "another gateway", 1, 0)
+}
+
+func TestHandshakerTriesAgain(t *testing.T) {
+	p := newPartner()
+	p.answers = false
+	p.h.moved(p.now)
+	p.run(950 * time.Millisecond)
+	p.expect(t, "no answer within a second", 4, 1)
+	p.works = false
+	p.run(5 * time.Second)
+	p.expect(t, "on a silent carrier", 0, 0)
+}
+
+// TestHandshakerNotTwice does not throw away a handshake whose answer is on its way, when the first probe is answered.
+func TestHandshakerNotTwice(t *testing.T) {
+	p := newPartner()
+	p.works = false
+	p.h.moved(p.now)
+	p.run(20 * time.Millisecond) // the handshake is out; so is the first probe
+	p.works = true
+	p.response = p.now.Add(30 * time.Millisecond)
+	p.run(time.Second)
+	p.expect(t, "first probe answered before the handshake", 1, 1)
+}
+
+func TestHandshakerWakes(t *testing.T) {
+	p := newPartner()
+	if got := p.h.wake(p.now); got.Before(p.now.Add(time.Second)) {
+		t.Error("wants to be woken for nothing")
+	}
+	p.h.want(p.now)
+	if got := p.h.wake(p.now); got.After(p.now) {
+		t.Error("a wanted handshake waits")
+	}
+}
