@@ -107,7 +107,9 @@ func (c *Cluster) controllers() []host.Component {
 	credentials := func(name string) []string {
 		path := c.certificateFile(name + ".kubeconfig")
 		return []string{"--kubeconfig=" + path, "--authentication-kubeconfig=" + path, "--authorization-kubeconfig=" + path,
-			"--bind-address=127.0.0.1", "--leader-elect=false"}
+			"--bind-address=127.0.0.1", "--leader-elect=false",
+			// With the default of 20 requests per second the controllers need 5 s to start.
+			"--kube-api-qps=300", "--kube-api-burst=600"}
 	}
 	manager := append(credentials("controller-manager"),
 		"--allocate-node-cidrs=true", "--cluster-cidr="+c.plan.family(podRange4, podRange6),
