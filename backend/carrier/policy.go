@@ -26,8 +26,8 @@ const (
 )
 
 const (
-	// deadAfter is the silence after which a carrier counts as dead: three probes of one every 500 ms, and some jitter.
-	deadAfter = 1750 * time.Millisecond
+	// deadAfter is the silence after which a carrier counts as dead: two probes of one every 500 ms, and some jitter.
+	deadAfter = 1250 * time.Millisecond
 	// standbyDeadAfter is the same for a relay that is not in use, which is probed every 2 s.
 	standbyDeadAfter = 4500 * time.Millisecond
 	// tryAfter is the silence of UDP after which an open relay is tried even if it does not answer either.

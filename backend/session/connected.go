@@ -24,7 +24,7 @@ const (
 	// so names that don't are shown as a problem of a connection that is there.
 	namesTimeout = 4 * time.Second
 	// lookEvery is how often silence is looked for. The helper reports twice a second; this is for one that does not.
-	lookEvery = 500 * time.Millisecond
+	lookEvery = 250 * time.Millisecond
 	// deadRelayAfter and deadStandbyAfter are the silence after which an open relay is opened anew, in use and not.
 	deadRelayAfter   = 2500 * time.Millisecond
 	deadStandbyAfter = 6 * time.Second
@@ -58,8 +58,8 @@ func (l *link) hold() error {
 			return l.ctx.Err()
 		case err := <-l.lost:
 			return err
-		case l.status = <-l.statuses:
-			l.heard = time.Now()
+		case status := <-l.statuses:
+			l.hear(status)
 		case l.connection = <-l.changes:
 			l.changed = true
 		case <-l.gone:
@@ -131,7 +131,7 @@ func (l *link) follows() error {
 
 // steer sends by the carrier that the policy chooses, and opens a relay that is dead anew.
 func (l *link) steer() error {
-	l.decision = l.policy.Decide(time.Now(), l.aged(l.status.UDP), l.aged(l.status.Relay))
+	l.decision = l.policy.Decide(time.Now(), l.udp(), l.relay())
 	l.reviveRelay()
 	if l.decision.Carrier == carrier.None || string(l.decision.Carrier) == string(l.status.Carrier) {
 		return nil
@@ -153,7 +153,8 @@ func (l *link) update(u api.UpdateRequest) error {
 	u.Session = l.prepared.Session
 	status, err := l.helper.Update(ctx, u)
 	if err == nil {
-		l.status, l.heard, l.helperProblem = status, time.Now(), nil
+		l.hear(status)
+		l.helperProblem = nil
 		return nil
 	}
 	if refusal, ok := errors.AsType[*api.Error](err); ok && refusal.Code != api.CodeNoSession {
@@ -170,7 +171,7 @@ func (l *link) reviveRelay() {
 	if l.decision.Carrier == carrier.Relay {
 		limit = deadRelayAfter
 	}
-	silence := l.aged(l.status.Relay).Silence
+	silence := l.relay().Silence
 	if silence < 0 {
 		silence = time.Since(relay.Since)
 	}
@@ -182,19 +183,51 @@ func (l *link) reviveRelay() {
 	l.keeper.Renew()
 }
 
-// aged reads a carrier's health, with the time that has passed since the helper reported it.
-func (l *link) aged(h api.CarrierHealth) carrier.Health {
+// hear takes in what the helper reports.
+func (l *link) hear(status api.Status) {
+	now := time.Now()
+	if status.Received > l.status.Received {
+		l.receivedAt = now
+	}
+	l.status, l.heard = status, now
+}
+
+// udp and relay are the health of the carriers, with the time that has passed since the helper reported it.
+func (l *link) udp() carrier.Health { return aged(l.status.UDP, l.heard) }
+
+// relay counts what arrives inside the tunnel as an answer while the relay is in use: in a stream that is full, probes
+// wait behind data, or are dropped for it.
+func (l *link) relay() carrier.Health {
+	h := aged(l.status.Relay, l.heard)
+	if received := time.Since(l.receivedAt); l.status.Carrier == api.CarrierRelay && h.Silence > received {
+		h.Silence = received
+	}
+	return h
+}
+
+// active is the health of the carrier in use, and what the helper says of it.
+func (l *link) active() (carrier.Health, api.CarrierHealth) {
+	switch l.status.Carrier {
+	case api.CarrierUDP:
+		return l.udp(), l.status.UDP
+	case api.CarrierRelay:
+		return l.relay(), l.status.Relay
+	}
+	return carrier.Health{Silence: -1}, api.CarrierHealth{}
+}
+
+func aged(h api.CarrierHealth, reported time.Time) carrier.Health {
 	read := health(h)
 	if read.Silence >= 0 {
-		read.Silence += time.Since(l.heard)
+		read.Silence += time.Since(reported)
 	}
 	return read
 }
 
 // fresh reports whether the gateway has answered lately on the carrier in use.
 func (l *link) fresh() bool {
-	silence := l.aged(healthOf(l.status, carrier.Name(l.status.Carrier))).Silence
-	return l.status.State == api.StateUp && silence >= 0 && silence < freshFor
+	active, _ := l.active()
+	return l.status.State == api.StateUp && active.Silence >= 0 && active.Silence < freshFor
 }
 
 // announceAgain makes the Connection anew in the background: it was deleted, or has to say something else.
@@ -292,20 +325,19 @@ func (l *link) describe() Status {
 
 func (l *link) describeCarrier() CarrierStatus {
 	in := CarrierStatus{Mode: l.run.request.carrier, Reason: l.decision.Reason}
-	active := healthOf(l.status, carrier.Name(l.status.Carrier))
-	aged := l.aged(active)
-	if aged.Silence < 0 {
+	active, reported := l.active()
+	if active.Silence < 0 {
 		return in
 	}
-	at := time.Now().Add(-aged.Silence).Truncate(100 * time.Millisecond)
+	at := time.Now().Add(-active.Silence).Truncate(100 * time.Millisecond)
 	in.LastAnswer = &at
-	if aged.Silence >= freshFor {
+	if active.Silence >= freshFor {
 		return in
 	}
-	in.Active, in.RTT = string(l.status.Carrier), active.RTT
+	in.Active, in.RTT = string(l.status.Carrier), reported.RTT
 	switch carrier.Name(in.Active) {
 	case carrier.UDP:
-		in.Endpoint = active.Endpoint
+		in.Endpoint = reported.Endpoint
 	case carrier.Relay:
 		in.Endpoint = "pod " + l.keeper.Status().Target.Namespace + "/" + l.keeper.Status().Target.Pod
 	}

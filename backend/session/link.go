@@ -35,9 +35,11 @@ type link struct {
 	tunnel   api.Tunnel // as it was applied last
 	status   api.Status // as it was reported last
 	heard    time.Time  // when that was
-	isUp     chan struct{}
-	statuses chan api.Status
-	lost     chan error // the helper is gone
+	// receivedAt is when the tunnel was last known to have received something.
+	receivedAt time.Time
+	isUp       chan struct{}
+	statuses   chan api.Status
+	lost       chan error // the helper is gone
 
 	// Of the cluster.
 	user       string

@@ -122,17 +122,6 @@ func health(h api.CarrierHealth) carrier.Health {
 	return carrier.Health{Configured: h.Configured, Silence: silence, Endpoint: h.Endpoint, Error: h.Error}
 }
 
-// healthOf returns what the helper says of the carrier named.
-func healthOf(s api.Status, name carrier.Name) api.CarrierHealth {
-	switch name {
-	case carrier.UDP:
-		return s.UDP
-	case carrier.Relay:
-		return s.Relay
-	}
-	return api.CarrierHealth{LastAnswerAgo: -1}
-}
-
 // specMappings says in the Connection what the plan maps.
 func specMappings(mappings []Mapping) []v1alpha1.RangeMapping {
 	var all []v1alpha1.RangeMapping
