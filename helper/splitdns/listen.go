@@ -31,7 +31,7 @@ type listener struct {
 // machine does not have, such as IPv6 ones where that is off, are left out as long as one remains.
 func listen(addresses []netip.Addr, anyPort bool, r *resolver) (*listener, error) {
 	l, err := listenOn(addresses, dnsPort, r)
-	if err != nil && anyPort && errors.Is(err, syscall.EADDRINUSE) {
+	if err != nil && anyPort && (errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES)) {
 		for range portAttempts {
 			if l, err = listenOn(addresses, 0, r); err == nil {
 				return l, nil
@@ -55,7 +55,7 @@ func listenOn(addresses []netip.Addr, port uint16, r *resolver) (*listener, erro
 			continue
 		}
 		errs = append(errs, err)
-		if !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		if !errors.Is(err, syscall.EADDRNOTAVAIL) && !errors.Is(err, syscall.EAFNOSUPPORT) {
 			return nil, errors.Join(err, l.close())
 		}
 	}

@@ -21,6 +21,10 @@ type plan struct {
 	domains []string
 }
 
+// maxReverseZones bounds the zones of all ranges together, so that they leave room for namespaces. Names of addresses
+// are a convenience.
+const maxReverseZones = 100
+
 func newPlan(c Config, servers []netip.Addr, port uint16) plan {
 	domains := []string{c.ClusterDomain, "svc"}
 	reverse := map[string]bool{}
@@ -29,7 +33,8 @@ func newPlan(c Config, servers []netip.Addr, port uint16) plan {
 			reverse[zone] = true
 		}
 	}
-	domains = append(domains, slices.Sorted(maps.Keys(reverse))...)
+	sorted := slices.Sorted(maps.Keys(reverse))
+	domains = append(domains, sorted[:min(len(sorted), maxReverseZones)]...)
 	namespaces := slices.Clone(c.Namespaces)
 	slices.Sort(namespaces)
 	for _, namespace := range append([]string{c.Namespace}, namespaces...) {

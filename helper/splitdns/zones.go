@@ -83,12 +83,15 @@ func (z zones) classify(name string) destination {
 		return toUpstream
 	case !worldly:
 		return toGateway
-	case len(labels) == 2:
-		return toGatewayFirst // shop.dev may be a service in dev, or a site
+	case len(labels) <= maxServiceLabels:
+		return toGatewayFirst // web.dev may be a service in dev, or a site
 	default:
-		return toUpstream // www.shop.dev is a site; a pod behind a service has its full name
+		return toUpstream
 	}
 }
+
+// maxServiceLabels is the most that a name with a namespace at its end has: _port._protocol.service.namespace.
+const maxServiceLabels = 4
 
 // classifyReverse sends the question whose address is behind the tunnel to the cluster.
 func (z zones) classifyReverse(name string) destination {
