@@ -76,13 +76,13 @@ func (l *Laptop) Exec(ctx context.Context, user string, args ...string) Result {
 // Try runs a command as the laptop's user and returns what it came to, whatever that is.
 func (l *Laptop) Try(t testing.TB, args ...string) Result {
 	t.Helper()
-	return l.Exec(t.Context(), User, args...)
+	return l.TryAs(t, User, args...)
 }
 
-// TryAs is Try as another user of the laptop.
+// TryAs is Try as another user of the laptop. It works in clean-ups too, when the test's own context is done.
 func (l *Laptop) TryAs(t testing.TB, user string, args ...string) Result {
 	t.Helper()
-	return l.Exec(t.Context(), user, args...)
+	return l.Exec(context.WithoutCancel(t.Context()), user, args...)
 }
 
 // Run runs a command as the laptop's user, fails the test unless it succeeds, and returns its standard output.
@@ -109,8 +109,7 @@ func (l *Laptop) Connect(t testing.TB, args ...string) Result {
 // Disconnect disconnects; without a session it does nothing.
 func (l *Laptop) Disconnect(t testing.TB) {
 	t.Helper()
-	// The test's own context is done when clean-ups run.
-	if r := l.Exec(context.Background(), User, "fairlead", "disconnect"); r.Status != 0 {
+	if r := l.Try(t, "fairlead", "disconnect"); r.Status != 0 {
 		t.Errorf("%s\n%s", r, l.Logs())
 	}
 }
@@ -171,6 +170,6 @@ func (l *Laptop) Snapshot(t testing.TB) string {
 
 // Logs returns the last lines of the daemon's and the helper's logs, for the message of a failed test.
 func (l *Laptop) Logs() string {
-	r := l.Exec(context.Background(), "root", "sh", "-c", "for f in /home/dev/.local/state/fairlead/daemon.log /var/log/fairlead-helper.log; do echo \"--- $f\"; tail -n 40 $f; done")
+	r := l.Exec(context.Background(), "root", "sh", "-c", "for f in /home/dev/.local/state/fairlead/daemon.log /var/log/fairlead-helper.log; do echo \"--- $f\"; tail -n 12 $f; done")
 	return r.Stdout
 }
