@@ -9,8 +9,9 @@ const (
 	// say that the carrier works. WireGuard itself would wait five seconds.
 	handshakeRetry = 300 * time.Millisecond
 	// handshakeDoubt is for how long data may go out without anything coming back, on a carrier that answers probes,
-	// before the gateway may have forgotten the session, as it has after a restart.
-	handshakeDoubt = time.Second
+	// before the gateway may have forgotten the session, as it has after a restart; at least. Just below the second
+	// after which systems send a SYN again.
+	handshakeDoubt = 800 * time.Millisecond
 	// handshakeDoubtAgain is the least time between two handshakes for that reason: some flows go one way only.
 	handshakeDoubtAgain = 10 * time.Second
 )
@@ -52,7 +53,7 @@ func (h *handshaker) observe(now time.Time, works bool, rtt time.Duration, unans
 		h.want(now)
 	}
 	h.works = works
-	if works && !h.wanted && unanswered != 0 && now.Sub(time.Unix(0, unanswered)) > handshakeDoubt &&
+	if works && !h.wanted && unanswered != 0 && now.Sub(time.Unix(0, unanswered)) > max(handshakeDoubt, 3*rtt) &&
 		now.Sub(h.doubted) > handshakeDoubtAgain {
 		h.doubted = now
 		h.want(now)

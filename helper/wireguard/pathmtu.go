@@ -17,6 +17,8 @@ const (
 	pathRaiseAfter = time.Minute
 	// pathVerifyEvery is how often the proven size is proven again, while smaller probes come through.
 	pathVerifyEvery = time.Second
+	// pathVerifyAgain is how soon that is tried again after a loss.
+	pathVerifyAgain = 500 * time.Millisecond
 	// pathLostAfter is how many of these in a row must be lost before the size counts as too large.
 	pathLostAfter = 3
 )
@@ -42,7 +44,9 @@ func (p *pathMTU) reset(now time.Time, endpoint netip.Addr) {
 func (p *pathMTU) due(now time.Time) []int {
 	var sizes []int
 	if p.proven > 0 && !now.Before(p.verify) {
+		p.verify = now.Add(pathVerifyEvery)
 		if p.waiting {
+			p.verify = now.Add(pathVerifyAgain)
 			if p.lost++; p.lost >= pathLostAfter {
 				p.proven, p.tries, p.next = 0, 0, now
 			}
@@ -50,7 +54,6 @@ func (p *pathMTU) due(now time.Time) []int {
 		if p.waiting = p.proven > 0; p.waiting {
 			sizes = append(sizes, p.proven)
 		}
-		p.verify = now.Add(pathVerifyEvery)
 	}
 	if now.Before(p.next) {
 		return sizes

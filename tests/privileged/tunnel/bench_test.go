@@ -3,6 +3,7 @@
 package tunnel
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fairlead-dev/fairlead/helper/api"
+	helper "github.com/fairlead-dev/fairlead/helper/tunnel"
 )
 
 // benchBytes is how much one iteration moves, over all streams.
@@ -118,4 +120,37 @@ func BenchmarkRoundTrip(b *testing.B) {
 		b.ReportMetric(float64(took[len(took)/2].Nanoseconds())/1000, "p50-µs")
 		b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds())/1000, "p99-µs")
 	})
+}
+
+// BenchmarkUpAndClose measures what the helper takes of a connect and a disconnect: from Up to the first answer of
+// a service, and Close.
+func BenchmarkUpAndClose(b *testing.B) {
+	machine := helper.NewMachine(testLog())
+	journal := openJournal(b)
+	var set, answered, closed time.Duration
+	for b.Loop() {
+		prepared, err := machine.Prepare(context.Background())
+		if err != nil {
+			b.Fatal(err)
+		}
+		theGateway.tell(b, "peer "+prepared.PublicKey())
+		began := time.Now()
+		tunnel, err := prepared.Up(context.Background(), wantedTunnel(api.CarrierUDP), journal)
+		if err != nil {
+			b.Fatal(err)
+		}
+		set += time.Since(began)
+		conn := openService(b, service, echoPort)
+		answered += time.Since(began)
+		_ = conn.Close()
+		began = time.Now()
+		if err := tunnel.Close(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+		closed += time.Since(began)
+		prepared.Close()
+	}
+	for name, took := range map[string]time.Duration{"ms-up": set, "ms-answer": answered, "ms-close": closed} {
+		b.ReportMetric(float64(took.Microseconds())/1000/float64(b.N), name)
+	}
 }

@@ -20,6 +20,8 @@ func TestMain(m *testing.M) {
 		os.Exit(laptop(m))
 	case "gateway":
 		runGateway()
+	case "session":
+		runSession()
 	case "services":
 		runServices()
 	default:
