@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -129,7 +130,7 @@ func (i Image) write(archive string) error {
 	if err != nil {
 		return fmt.Errorf("configure image %s: %w", i.Ref, err)
 	}
-	file.OS, file.Architecture = "linux", "amd64"
+	file.OS, file.Architecture = runtime.GOOS, runtime.GOARCH
 	if image, err = mutate.ConfigFile(image, file); err != nil {
 		return fmt.Errorf("configure image %s: %w", i.Ref, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/fairlead-dev/fairlead/tests/cluster/host"
@@ -117,7 +118,8 @@ func (p *resolvedPackages) addTo(spec *host.Spec) {
 	spec.Symlinks = append(spec.Symlinks, host.Symlink{Path: "/etc/resolv.conf", Target: "../run/systemd/resolve/stub-resolv.conf"})
 }
 
-const libraries = installed + "/usr/lib/x86_64-linux-gnu/systemd"
+// libraries is where the packages have their shared library, by Debian's name of the architecture.
+var libraries = installed + "/usr/lib/" + map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH] + "-linux-gnu/systemd"
 
 // startResolved starts the system bus and systemd-resolved, with the internet host as the link's DNS server.
 func (l *Laptop) startResolved(ctx context.Context) error {

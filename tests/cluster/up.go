@@ -10,8 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -40,33 +38,13 @@ func checkPrograms(config Config) error {
 	return errors.Join(problems...)
 }
 
-// congestionControl is what every TCP sender of a cluster uses. The machine may default to BBR, which hides loss.
-const congestionControl = "cubic"
-
-// allowCongestionControl lets network namespaces choose it. The kernel keeps one such list for the whole machine; the
-// machine's own choice stays as it is, and so does the list after Down, because another cluster may need it.
-func allowCongestionControl() error {
-	const list = "/proc/sys/net/ipv4/tcp_allowed_congestion_control"
-	allowed, err := os.ReadFile(list)
-	if err != nil {
-		return fmt.Errorf("read allowed congestion controls: %w", err)
-	}
-	if slices.Contains(strings.Fields(string(allowed)), congestionControl) {
-		return nil
-	}
-	if err := os.WriteFile(list, []byte(strings.TrimSpace(string(allowed))+" "+congestionControl), 0o644); err != nil {
-		return fmt.Errorf("allow congestion control %[1]s (try: modprobe tcp_%[1]s): %[2]w", congestionControl, err)
-	}
-	return nil
-}
-
 // up does the work of Up, with timing on progress.
 func (c *Cluster) up(ctx context.Context) error {
 	began := time.Now()
 	step := func(format string, args ...any) {
 		fmt.Fprintf(c.config.Progress, "%5.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 	}
-	if err := allowCongestionControl(); err != nil {
+	if err := prepareMachine(); err != nil {
 		return err
 	}
 	if err := c.reserve(); err != nil {
