@@ -4,10 +4,14 @@ package cluster
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -98,6 +102,25 @@ func (a *Access) Server() string { return a.config.Host }
 
 // Namespace returns the namespace that unqualified names are in.
 func (a *Access) Namespace() string { return a.namespace }
+
+// Credentials is a fingerprint of whose credentials are used: it differs where the user differs, and says nothing else.
+func (a *Access) Credentials() string {
+	h := sha256.New()
+	c := a.config
+	for _, part := range []string{
+		c.Username, c.Password, c.BearerToken, c.BearerTokenFile, string(c.CertData), c.CertFile,
+		c.Impersonate.UserName, strings.Join(c.Impersonate.Groups, "\x00"),
+	} {
+		fmt.Fprintf(h, "%d:%s", len(part), part)
+	}
+	if a.exec != nil {
+		fmt.Fprintf(h, "%q %q", a.exec.Command, a.exec.Args)
+	}
+	if c.AuthProvider != nil {
+		fmt.Fprintf(h, "%q %q", c.AuthProvider.Name, c.AuthProvider.Config)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
 
 // Identity asks the API server who the user is. Errors are *problem.Problem.
 func (a *Access) Identity(ctx context.Context) (string, error) {

@@ -74,7 +74,7 @@ func skip(name, because string) Check {
 func failed(name string, err error) Check {
 	p := problem.From(err)
 	message := p.Message
-	if len(p.Details) > 0 {
+	if len(p.Details) > 1 {
 		message += " (" + strings.Join(p.Details, "; ") + ")"
 	}
 	return Check{Name: name, Title: titles[name], Status: Fail, Message: message, Hint: p.Hint}
@@ -151,6 +151,9 @@ func checkCluster(ctx context.Context, env Environment) []Check {
 // checkGateway looks at the gateway's pods.
 func checkGateway(ctx context.Context, env Environment, access *cluster.Access, namespace string) []Check {
 	pods, err := access.GatewayPods(ctx, namespace)
+	if errors.Is(err, problem.New(problem.Forbidden, "", "")) {
+		return []Check{skip("gateway", "it is installed; you may not list its pods"), skip("gateway-version", "you may not list the gateway's pods")}
+	}
 	if err != nil {
 		return []Check{failed("gateway", err), skip("gateway-version", "the gateway's pods can't be listed")}
 	}

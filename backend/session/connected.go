@@ -347,9 +347,6 @@ func (l *link) describeCarrier() CarrierStatus {
 // notes are things to know that are not wrong.
 func (l *link) notes() []string {
 	notes := slices.Clone(l.status.Notes)
-	for _, m := range l.mappings {
-		notes = append(notes, fmt.Sprintf("%s of the cluster is reached as %s, because it overlaps %s", m.Range, m.Mapped, m.Because))
-	}
 	if t := l.apiTrouble.Load(); t != nil && time.Since(t.since) > noteAfter {
 		notes = append(notes, fmt.Sprintf("the API server has not answered since %s; the tunnel does not need it, but changes in the cluster go unnoticed", t.since.Format(time.TimeOnly)))
 	}

@@ -4,6 +4,7 @@ package session
 
 import (
 	"cmp"
+	"errors"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/fairlead-dev/fairlead/backend/cluster"
 	"github.com/fairlead-dev/fairlead/backend/problem"
+	"github.com/fairlead-dev/fairlead/helper/api"
 )
 
 // DefaultGatewayNamespace is where the gateway is unless the options say otherwise.
@@ -38,6 +40,11 @@ func newRequest(o Options) (*request, error) {
 	if r.include, err = parsePrefixes("include", o.Include); err != nil {
 		return nil, err
 	}
+	for _, prefix := range r.include {
+		if refusal, ok := errors.AsType[*api.Error](api.ValidateRoute(prefix)); ok {
+			return nil, problem.New(problem.Usage, refusal.Hint, "--include: %s", refusal.Message)
+		}
+	}
 	if r.exclude, err = parsePrefixes("exclude", o.Exclude); err != nil {
 		return nil, err
 	}
@@ -59,17 +66,17 @@ func (o Options) Cluster() cluster.Options {
 // getting credentials, and differs from shell to shell.
 func (r *request) same(other *request) bool {
 	type key struct {
-		context, server, namespace, gateway, as string
-		groups                                  []string
-		carrier                                 CarrierMode
-		include, exclude                        []netip.Prefix
-		mapConflicts                            bool
+		context, server, credentials, namespace, gateway string
+
+		carrier          CarrierMode
+		include, exclude []netip.Prefix
+		mapConflicts     bool
 	}
 	of := func(r *request) key {
 		return key{
-			context: r.access.Context(), server: r.access.Server(), namespace: r.access.Namespace(), gateway: r.gatewayNamespace,
-			as: r.options.As, groups: slices.Clone(r.options.AsGroups), carrier: r.carrier,
-			include: r.include, exclude: r.exclude, mapConflicts: r.options.MapConflicts,
+			context: r.access.Context(), server: r.access.Server(), credentials: r.access.Credentials(),
+			namespace: r.access.Namespace(), gateway: r.gatewayNamespace,
+			carrier: r.carrier, include: r.include, exclude: r.exclude, mapConflicts: r.options.MapConflicts,
 		}
 	}
 	return reflect.DeepEqual(of(r), of(other))
