@@ -120,7 +120,7 @@ func (i Installer) Uninstall(ctx context.Context, restore func(context.Context) 
 	for _, path := range append([]string{Files.Program, Files.Policy, Files.State}, Files.Leftovers...) {
 		errs = append(errs, os.RemoveAll(path))
 	}
-	for _, folder := range []string{filepath.Dir(Files.Program), filepath.Dir(Files.Policy)} {
+	for _, folder := range []string{filepath.Dir(Files.Program), filepath.Dir(filepath.Dir(Files.Program)), filepath.Dir(Files.Policy)} {
 		errs = append(errs, removeEmpty(folder))
 	}
 	if err := errors.Join(errs...); err != nil {
