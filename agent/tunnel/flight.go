@@ -8,11 +8,12 @@ import (
 )
 
 const (
-	// maxFlight is how many packets may be inside WireGuard on their way out. Each takes a buffer of 64 KiB there, and
-	// WireGuard itself has no bound: without this one, a fast stack in front of a slow path would fill the memory.
+	// maxFlight is how many packets may be inside WireGuard on their way out, and as many on their way in. Each takes a
+	// buffer of 64 KiB there, and WireGuard itself has no bound: without this one, whatever is faster than the rest
+	// would fill the memory.
 	maxFlight = 1024
-	// flightStall is how long nothing may leave before what was thought to be on its way counts as lost: WireGuard drops
-	// packets without a word while it has no session with a peer.
+	// flightStall is how long nothing may come out before what was thought to be inside counts as lost: WireGuard drops
+	// packets without a word while it has no session with a peer, or when they are forged or repeated.
 	flightStall = 20 * time.Millisecond
 )
 
@@ -45,13 +46,13 @@ func (f *flight) done(n int) {
 	f.wake.Broadcast()
 }
 
-// waitBelow waits until fewer than n packets are inside, or until nothing has come out for flightStall.
-func (f *flight) waitBelow(n int) {
+// waitBelow waits until fewer than n packets are inside, or until nothing has come out for the time of a stall.
+func (f *flight) waitBelow(n int, stall time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for f.count >= n {
 		moved, stalled := f.moved, false
-		timer := time.AfterFunc(flightStall, func() {
+		timer := time.AfterFunc(stall, func() {
 			f.mu.Lock()
 			stalled = true
 			f.mu.Unlock()

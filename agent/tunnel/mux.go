@@ -25,7 +25,8 @@ const quantum = 64 << 10
 type mux struct {
 	wayOf  func(session uint32) *wireguard.Way
 	events chan tun.Event
-	flight *flight
+	out    *flight // packets on their way to laptops
+	in     *flight // packets on their way from laptops
 
 	table atomic.Pointer[table]
 
@@ -45,7 +46,7 @@ type table struct {
 }
 
 func newMux() *mux {
-	m := &mux{events: make(chan tun.Event, 1), flight: newFlight()}
+	m := &mux{events: make(chan tun.Event, 1), out: newFlight(), in: newFlight()}
 	m.wake.L = &m.mu
 	m.table.Store(&table{})
 	return m
@@ -106,8 +107,15 @@ func (m *mux) rebuild(change func(map[Key]*member), preferred *member) {
 	m.table.Store(t)
 }
 
+// received notes packets that go into WireGuard, and waits if there are too many inside.
+func (m *mux) received(n int) {
+	m.in.add(n)
+	m.in.waitBelow(maxFlight, flightStall)
+}
+
 // Write takes packets of one peer out of the tunnel.
 func (m *mux) Write(bufs [][]byte, offset int) (int, error) {
+	defer m.in.done(len(bufs))
 	if len(bufs) == 0 {
 		return 0, nil
 	}
@@ -193,7 +201,7 @@ func (m *mux) next(wait bool) *member {
 
 // Read hands packets to WireGuard, as many as there are up to a batch.
 func (m *mux) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
-	m.flight.waitBelow(maxFlight)
+	m.out.waitBelow(maxFlight, flightStall)
 	n := 0
 	for n < len(bufs) {
 		member := m.next(n == 0)
@@ -208,7 +216,7 @@ func (m *mux) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	if n == 0 {
 		return 0, os.ErrClosed
 	}
-	m.flight.add(n)
+	m.out.add(n)
 	return n, nil
 }
 
@@ -222,7 +230,7 @@ func (m *mux) drain(limit time.Duration) {
 		m.wake.Broadcast()
 	})
 	defer timer.Stop()
-	defer m.flight.waitBelow(1)
+	defer m.out.waitBelow(1, limit)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for (len(m.queue) > 0 || len(m.held) > 0 || m.reading) && !timeout && !m.closed {

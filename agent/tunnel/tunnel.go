@@ -99,10 +99,11 @@ func New(config Config) (*Tunnel, error) {
 	t.budget.Max = config.Limits.ReceiveBytes
 	t.mux = newMux()
 	t.bind = wireguard.NewBind(config.PrivateKey, wireguard.Events{
-		Drained: t.mux.release,
-		Sent:    t.mux.flight.done,
-		Probed:  t.mux.probed,
-		TooBig:  t.mux.tooBig,
+		Drained:  t.mux.release,
+		Sent:     t.mux.out.done,
+		Received: t.mux.received,
+		Probed:   t.mux.probed,
+		TooBig:   t.mux.tooBig,
 	}, config.Log)
 	t.mux.wayOf = t.bind.WayOf
 	t.device = device.NewDevice(t.mux, t.bind, deviceLogger(config.Log))

@@ -34,12 +34,16 @@ type Bind struct {
 	dropped atomic.Uint64 // datagrams too large for their path
 }
 
-// Events are what a Bind tells. Any of them may be nil. They are called from the data path and must not wait.
+// Events are what a Bind tells. Any of them may be nil. They are called from the data path
+// and, but for Received, must not wait.
 type Events struct {
 	// Drained says that a way that was full may have room again.
 	Drained func()
 	// Sent says that so many datagrams with packets of a peer in them have left, or were dropped.
 	Sent func(n int)
+	// Received says that so many datagrams with packets of a peer in them have come in and go to WireGuard. It may wait:
+	// meanwhile nothing more is received from where these came from.
+	Received func(n int)
 	// Probed says that a peer has proved to be there on a carrier, and which MTU it uses in the tunnel over it, in
 	// bytes; 0 if it does not say.
 	Probed func(publicKey [32]byte, by Carrier, mtu int)
@@ -87,6 +91,7 @@ func (b *Bind) receiveUDP(fn conn.ReceiveFunc) conn.ReceiveFunc {
 	return func(packets [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
 		n, err := fn(packets, sizes, eps)
 		var last uint32
+		data := 0
 		for i := range n {
 			p := packets[i][:sizes[i]]
 			if carrier.IsProbe(p) {
@@ -97,11 +102,16 @@ func (b *Bind) receiveUDP(fn conn.ReceiveFunc) conn.ReceiveFunc {
 				sizes[i] = 0
 				continue
 			}
+			if len(p) <= minMessageData {
+				continue
+			}
+			data++
 			if index, ok := sessionOf(p); ok && index != last {
 				b.sessions.heardUDP(index, addressOf(eps[i]))
 				last = index
 			}
 		}
+		b.received(data)
 		return n, err
 	}
 }
@@ -110,13 +120,26 @@ func (b *Bind) receiveRelay(fn conn.ReceiveFunc) conn.ReceiveFunc {
 	return func(packets [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
 		n, err := fn(packets, sizes, eps)
 		var last uint32
+		data := 0
 		for i := range n {
-			if index, ok := sessionOf(packets[i][:sizes[i]]); ok && index != last {
+			p := packets[i][:sizes[i]]
+			if len(p) <= minMessageData {
+				continue
+			}
+			data++
+			if index, ok := sessionOf(p); ok && index != last {
 				b.sessions.heardRelay(index, eps[i].(*relayEndpoint).stream)
 				last = index
 			}
 		}
+		b.received(data)
 		return n, err
+	}
+}
+
+func (b *Bind) received(n int) {
+	if n > 0 && b.events.Received != nil {
+		b.events.Received(n)
 	}
 }
 
