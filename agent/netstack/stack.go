@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/buffer"
+	gvisorlog "gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -141,8 +143,12 @@ func New(config Config) (*Stack, error) {
 	return s, nil
 }
 
+// quiet keeps gVisor's own log, which goes to standard error, to itself: what matters is counted or returned.
+var quiet = sync.OnceFunc(func() { gvisorlog.SetTarget(gvisorlog.GoogleEmitter{Writer: &gvisorlog.Writer{Next: io.Discard}}) })
+
 // build sets gVisor's stack up: promiscuous, because it stands for every address of the cluster.
 func (s *Stack) build() error {
+	quiet()
 	s.stack = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocolCUBIC, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
@@ -231,8 +237,15 @@ func (s *Stack) Deliver(packets [][]byte, offset int) {
 }
 
 func (s *Stack) deliver(p *packet) {
-	if p.dst.IsMulticast() || p.dst.IsLinkLocalUnicast() {
+	if p.dst.IsMulticast() {
 		return // a laptop's own noise: neighbour discovery, mDNS and the like
+	}
+	if p.dst.IsLoopback() || p.dst.IsLinkLocalUnicast() || p.dst.IsUnspecified() {
+		s.counters.refused.Add(1)
+		if p.protocol == protocolTCP || p.protocol == protocolUDP {
+			s.sendUnreachable(p.bytes, unreachableProhibited)
+		}
+		return
 	}
 	if p.fragment {
 		s.deliverOther(p)

@@ -33,16 +33,20 @@ type member struct {
 	config atomic.Pointer[Peer]
 	stack  *netstack.Stack
 
-	deliver sync.Mutex // packets come in one batch at a time
-	way     atomic.Pointer[wireguard.Way]
+	deliver sync.Mutex    // packets come in one batch at a time
+	session atomic.Uint64 // the WireGuard session of its last packet, with knownSession
 	gone    atomic.Bool
 
 	udpMTU, relayMTU atomic.Int32 // as the laptop said last
 	limit            atomic.Int32 // of the UDP path, as the kernel said; 0 for none
 	limitUntil       atomic.Int64 // Unix time in nanoseconds
 
-	queued bool // guarded by the mux
+	queued bool        // guarded by the mux
+	held   atomic.Bool // its way is full; set by the mux
 }
+
+// knownSession marks a session number as one that has been set.
+const knownSession = 1 << 32
 
 func newMember(p Peer) *member {
 	m := &member{}
@@ -57,9 +61,9 @@ func (m *member) sameAddresses(p Peer) bool {
 	return slices.Equal(own.Laptop, p.Laptop) && slices.Equal(own.Gateway, p.Gateway)
 }
 
-// mtu returns how large packets to the laptop may be now.
-func (m *member) mtu() int {
-	if way := m.way.Load(); way != nil && way.Carrier == wireguard.Relay {
+// mtu returns how large packets to the laptop may be on a way to it.
+func (m *member) mtu(way *wireguard.Way) int {
+	if way != nil && way.Carrier == wireguard.Relay {
 		return int(m.relayMTU.Load())
 	}
 	mtu := m.udpMTU.Load()

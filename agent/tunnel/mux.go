@@ -107,6 +107,15 @@ func (m *mux) rebuild(change func(map[Key]*member), preferred *member) {
 	m.table.Store(t)
 }
 
+// way returns the way by which a member was last heard, or nil.
+func (m *mux) way(member *member) *wireguard.Way {
+	session := member.session.Load()
+	if session&knownSession == 0 {
+		return nil
+	}
+	return m.wayOf(uint32(session))
+}
+
 // received notes packets that go into WireGuard, and waits if there are too many inside.
 func (m *mux) received(n int) {
 	m.in.add(n)
@@ -125,10 +134,10 @@ func (m *mux) Write(bufs [][]byte, offset int) (int, error) {
 	}
 	// WireGuard decrypts in place: in front of the packet there still is the header of its datagram.
 	if last := bufs[len(bufs)-1]; offset >= 16 {
-		if way := m.wayOf(binary.LittleEndian.Uint32(last[4:])); way != nil && way != member.way.Load() {
-			member.way.Store(way)
-			m.release() // it may have been held because of its old way
-		}
+		member.session.Store(uint64(binary.LittleEndian.Uint32(last[4:])) | knownSession)
+	}
+	if member.held.Load() { // perhaps it has left the way that was full
+		m.release()
 	}
 	member.deliver.Lock()
 	defer member.deliver.Unlock()
@@ -162,6 +171,7 @@ func (m *mux) release() {
 func (m *mux) releaseLocked() {
 	for i, member := range m.held {
 		member.queued = false
+		member.held.Store(false)
 		m.enqueue(member)
 		m.held[i] = nil
 	}
@@ -181,13 +191,14 @@ func (m *mux) next(wait bool) *member {
 			if len(m.queue) == 0 {
 				m.queue = nil
 			}
-			if !member.way.Load().Full() {
+			if !m.way(member).Full() {
 				member.queued = false
 				m.reading = true
 				return member
 			}
 			m.held = append(m.held, member)
-			if !member.way.Load().Full() { // it has drained just now, before it was held
+			member.held.Store(true)
+			if !m.way(member).Full() { // it has drained just now, before it was held
 				m.releaseLocked()
 			}
 		}
@@ -208,7 +219,7 @@ func (m *mux) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 		if member == nil {
 			break
 		}
-		n += member.stack.Collect(bufs[n:], sizes[n:], offset, member.mtu(), quantum)
+		n += member.stack.Collect(bufs[n:], sizes[n:], offset, member.mtu(m.way(member)), quantum)
 		if member.stack.Pending() {
 			m.ready(member)
 		}
@@ -260,7 +271,7 @@ func (m *mux) probed(key Key, by wireguard.Carrier, mtu int) {
 // tooBig has the laptop behind a UDP address sent smaller packets for a while.
 func (m *mux) tooBig(to netip.AddrPort, size int) {
 	for _, member := range m.table.Load().byKey {
-		if way := member.way.Load(); way != nil && way.Carrier == wireguard.UDP && way.Address == to {
+		if way := m.way(member); way != nil && way.Carrier == wireguard.UDP && way.Address == to {
 			member.narrow(size, time.Now())
 		}
 	}

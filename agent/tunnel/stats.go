@@ -50,9 +50,11 @@ func (t *Tunnel) Stats() (Stats, error) {
 		p := PeerStats{
 			Name: config.Name, PublicKey: config.PublicKey,
 			LastHandshake: wg.lastHandshake, RxBytes: wg.rx, TxBytes: wg.tx,
-			MTU: m.mtu(), Stats: m.stack.Stats(),
+			Stats: m.stack.Stats(),
 		}
-		if way := m.way.Load(); way != nil {
+		way := t.mux.way(m)
+		p.MTU = m.mtu(way)
+		if way != nil {
 			p.Carrier = way.Carrier.String()
 			if way.Carrier == wireguard.UDP {
 				p.Endpoint = way.Address.String()

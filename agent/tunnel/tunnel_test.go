@@ -232,3 +232,41 @@ func TestRefusedStaysRefused(t *testing.T) {
 	}
 	l.dial(service4, port)
 }
+
+// A relay stream that takes nothing any more must not hold up a laptop that has left it.
+func TestStalledRelay(t *testing.T) {
+	tunnel, _ := newTunnel(t, Config{})
+	l := newLaptop(t, tunnel, 1, 1280)
+	here, there := net.Pipe()
+	go func() { _ = tunnel.bind.ServeStream(t.Context(), there) }()
+	if _, err := here.Write(carrier.Hello[:]); err != nil {
+		t.Fatal(err)
+	}
+	if err := carrier.ReadHello(here); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { here.Close() })
+	// Up through the relay, but what comes down by it is never read; the handshake goes by UDP.
+	port := listen(t, "tcp4", func(c *net.TCPConn) {
+		_, _ = c.Write(make([]byte, 8<<20))
+		_ = c.CloseWrite()
+		_, _ = io.Copy(io.Discard, c)
+	})
+	c := l.dial(service4, port)
+	l.bind.relay.Store(&here)
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	member := tunnel.mux.find(l.peer.PublicKey)
+	deadline := time.Now().Add(10 * time.Second)
+	for tunnel.mux.way(member) == nil || tunnel.mux.way(member).Carrier.String() != "relay" {
+		if time.Now().After(deadline) {
+			t.Fatal("the gateway does not notice the relay")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	l.bind.useUDP()
+	if n, err := io.Copy(io.Discard, c); err != nil || n != 8<<20 {
+		t.Errorf("received %d bytes, %v", n, err)
+	}
+}

@@ -102,13 +102,16 @@ func (b *Bind) receiveUDP(fn conn.ReceiveFunc) conn.ReceiveFunc {
 				sizes[i] = 0
 				continue
 			}
-			if len(p) <= minMessageData {
+			index, ok := sessionOf(p)
+			if !ok {
 				continue
 			}
-			data++
-			if index, ok := sessionOf(p); ok && index != last {
+			if index != last {
 				b.sessions.heardUDP(index, addressOf(eps[i]))
 				last = index
+			}
+			if len(p) > minMessageData { // less is a keepalive
+				data++
 			}
 		}
 		b.received(data)
@@ -123,13 +126,16 @@ func (b *Bind) receiveRelay(fn conn.ReceiveFunc) conn.ReceiveFunc {
 		data := 0
 		for i := range n {
 			p := packets[i][:sizes[i]]
-			if len(p) <= minMessageData {
+			index, ok := sessionOf(p)
+			if !ok {
 				continue
 			}
-			data++
-			if index, ok := sessionOf(p); ok && index != last {
+			if index != last {
 				b.sessions.heardRelay(index, eps[i].(*relayEndpoint).stream)
 				last = index
+			}
+			if len(p) > minMessageData { // less is a keepalive
+				data++
 			}
 		}
 		b.received(data)
@@ -143,8 +149,8 @@ func (b *Bind) received(n int) {
 	}
 }
 
-// WayOf returns the way by which the last datagram came for a session that this end numbered so, or nil. As long as
-// WireGuard has not accepted the datagram, that is only what somebody claims.
+// WayOf returns the way by which the last datagram came for a session that this end numbered so, or nil. It is a hint:
+// WireGuard may not have accepted that datagram.
 func (b *Bind) WayOf(session uint32) *Way { return b.sessions.way(session) }
 
 // Send implements conn.Bind. Over a relay it never waits.
