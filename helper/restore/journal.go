@@ -70,7 +70,7 @@ func Open(path string, kinds ...Kind) (*Journal, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("make state folder: %w", err)
 	}
-	unlock, err := lock(path + ".lock")
+	unlock, err := lockPatiently(path + ".lock")
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +83,20 @@ func Open(path string, kinds ...Kind) (*Journal, error) {
 		return nil, errors.Join(err, unlock())
 	}
 	return j, err
+}
+
+// lockWait is how long Open waits for another process to let go of the journal. A helper that was killed holds its lock
+// until the kernel has torn down its devices, while its successor is being started already.
+const lockWait = 3 * time.Second
+
+// lockPatiently is lock, tried again for a while when another process has the journal open.
+func lockPatiently(path string) (func() error, error) {
+	for deadline := time.Now().Add(lockWait); ; time.Sleep(lockWait / 100) {
+		unlock, err := lock(path)
+		if !errors.Is(err, ErrInUse) || time.Now().After(deadline) {
+			return unlock, err
+		}
+	}
 }
 
 // ErrBroken says that the journal's file could not be understood. Nobody but this package writes it, and only whole.
@@ -127,25 +141,39 @@ func decode(content []byte) (journalFile, error) {
 // Record writes down a change that is about to be made, and returns once that is safe on disk. data is marshalled to
 // JSON. The entry's kind must be known. When Record fails the change must not be made.
 func (j *Journal) Record(ctx context.Context, kind string, data any) (uint64, error) {
-	if err := ctx.Err(); err != nil {
+	ids, err := j.RecordAll(ctx, kind, data)
+	if err != nil {
 		return 0, err
 	}
-	raw, err := json.Marshal(data)
-	if err != nil {
-		return 0, fmt.Errorf("record %s in the journal: %w", kind, err)
+	return ids[0], nil
+}
+
+// RecordAll writes down several changes of one kind at once, all of them or none, and returns their ids in order. It
+// costs as much as one Record.
+func (j *Journal) RecordAll(ctx context.Context, kind string, data ...any) ([]uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	known, ok := j.kinds[kind]
 	if !ok {
-		return 0, fmt.Errorf("record in the journal: unknown kind %q", kind)
+		return nil, fmt.Errorf("record in the journal: unknown kind %q", kind)
 	}
-	entry := Entry{ID: j.next, Kind: kind, Time: time.Now().UTC(), Data: raw}
-	entries := append(slices.Clone(j.entries), entry)
-	if err := j.save(entries, j.next+1, known.Persistent); err != nil {
-		return 0, fmt.Errorf("record %s in the journal: %w", kind, err)
+	entries, ids, next := slices.Clone(j.entries), make([]uint64, 0, len(data)), j.next
+	for _, d := range data {
+		raw, err := json.Marshal(d)
+		if err != nil {
+			return nil, fmt.Errorf("record %s in the journal: %w", kind, err)
+		}
+		entries = append(entries, Entry{ID: next, Kind: kind, Time: time.Now().UTC(), Data: raw})
+		ids = append(ids, next)
+		next++
 	}
-	return entry.ID, nil
+	if err := j.save(entries, next, known.Persistent); err != nil {
+		return nil, fmt.Errorf("record %s in the journal: %w", kind, err)
+	}
+	return ids, nil
 }
 
 // Undo puts back the changes with these ids, the newest first whatever their order, and strikes them out. It goes on

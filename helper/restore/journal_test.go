@@ -95,6 +95,21 @@ func TestRecordIsOnDiskBeforeItReturns(t *testing.T) {
 	}
 }
 
+func TestSeveralAtOnce(t *testing.T) {
+	u := &undone{}
+	j := open(t, filepath.Join(t.TempDir(), "journal.json"), u.kind("a"))
+	ids, err := j.RecordAll(t.Context(), "a", "one", "two", "three")
+	if err != nil || !slices.Equal(ids, []uint64{1, 2, 3}) {
+		t.Fatalf("%v, %v", ids, err)
+	}
+	if _, err := j.RecordAll(t.Context(), "a", "four", func() {}); err == nil || len(j.Entries()) != 3 {
+		t.Errorf("a part of what can't be written was: %v, %v", err, j.Entries())
+	}
+	if err := j.Undo(t.Context(), ids[1], ids[0], ids[2]); err != nil || !slices.Equal(u.list, []string{"three", "two", "one"}) {
+		t.Errorf("%q, %v", u.list, err)
+	}
+}
+
 func TestWhatCantBeUndoneStays(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.json")
 	good, bad := &undone{}, &undone{err: errors.New("device is busy")}

@@ -98,7 +98,7 @@ func TestKilledInTheMiddleOfConnect(t *testing.T) {
 	laptop := env.Laptop(0)
 	before := laptop.Snapshot(t)
 	t.Cleanup(func() { laptop.StartHelper(context.Background()) })
-	for delay := 50 * time.Millisecond; delay <= 650*time.Millisecond; delay += 75 * time.Millisecond {
+	for delay := 10 * time.Millisecond; delay <= 180*time.Millisecond; delay += 10 * time.Millisecond {
 		t.Run(delay.String(), func(t *testing.T) {
 			// Without a running daemon the time to each step would vary with the daemon's start.
 			laptop.Run(t, "fairlead", "status")

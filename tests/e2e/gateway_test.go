@@ -84,6 +84,9 @@ func objectsOf(t *testing.T, word string) []string {
 				continue // some can't be listed without a selector; none of those is ours
 			}
 			for _, o := range objects.Items {
+				if strings.HasPrefix(o.GetName(), "fairlead-test-") {
+					continue // the test cluster's own
+				}
 				if strings.Contains(o.GetName()+o.GetNamespace()+o.GetLabels()["app.kubernetes.io/name"], word) {
 					found = append(found, resource.Name+" "+o.GetNamespace()+"/"+o.GetName())
 				}

@@ -21,7 +21,8 @@ setsid fairlead-helper >>/var/log/fairlead-helper.log 2>&1 </dev/null & echo $! 
 	if l.HelperRunning(ctx) {
 		return nil
 	}
-	if r := l.Exec(ctx, "root", "sh", "-c", script); r.Status != 0 {
+	// A socket that a killed helper left would look like an answer.
+	if r := l.Exec(ctx, "root", "sh", "-c", "rm -f "+HelperSocket+"; "+script); r.Status != 0 {
 		return errors.New(r.String())
 	}
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
@@ -34,7 +35,7 @@ setsid fairlead-helper >>/var/log/fairlead-helper.log 2>&1 </dev/null & echo $! 
 
 // HelperRunning reports whether the helper's process is alive and its socket is there.
 func (l *Laptop) HelperRunning(ctx context.Context) bool {
-	return l.Exec(ctx, "root", "sh", "-c", "kill -0 $(cat /run/fairlead-helper.pid) && test -S "+HelperSocket).Status == 0
+	return l.Exec(ctx, "root", "sh", "-c", "grep -q '^State:.[^ZX]' /proc/$(cat /run/fairlead-helper.pid)/status && test -S "+HelperSocket).Status == 0
 }
 
 // KillHelper kills the helper with SIGKILL and waits until it is gone.
