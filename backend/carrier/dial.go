@@ -3,6 +3,7 @@
 package carrier
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,8 @@ const (
 	// websocketBuffer is the size in bytes of a WebSocket connection's buffers, for the client side of the tunnel. A
 	// message that is larger is cut into frames of this size.
 	websocketBuffer = 128 << 10
+	// readBuffer is how much is read from the kernel at once, in bytes.
+	readBuffer = 256 << 10
 	// errorText bounds what is read of an error that the kubelet reports, in bytes.
 	errorText = 4 << 10
 )
@@ -261,19 +264,31 @@ func (s *Stream) Close() error {
 	return nil
 }
 
-// relayDial makes connections that are fit for a relay: see tuneRelay.
+// relayDial makes connections that are fit for a relay: see tuneRelay. Reads are buffered, because TLS would otherwise
+// ask the kernel twice for each record of 16 KiB.
 func relayDial(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
-		if tcp, ok := conn.(*net.TCPConn); ok && err == nil {
+		if err != nil {
+			return nil, err
+		}
+		if tcp, ok := conn.(*net.TCPConn); ok {
 			tuneRelay(tcp)
 		}
-		return conn, err
+		return &bufferedConn{Conn: conn, reader: bufio.NewReaderSize(conn, readBuffer)}, nil
 	}
 }
+
+// bufferedConn is a connection that is read from the kernel in large pieces.
+type bufferedConn struct {
+	net.Conn
+	reader *bufio.Reader
+}
+
+func (c *bufferedConn) Read(p []byte) (int, error) { return c.reader.Read(p) }
 
 var _ http.RoundTripper = (*websocketTransport)(nil)
 var _ clientwebsocket.ConnectionHolder = (*websocketTransport)(nil)
