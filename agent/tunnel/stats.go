@@ -21,7 +21,8 @@ type Stats struct {
 	Peers         []PeerStats
 	RelayStreams  int
 	BufferedBytes int64  // received data that waits for its target, of all peers
-	TooBig        uint64 // datagrams that did not fit their UDP path
+	TooBig        uint64 // batches of datagrams that did not fit their UDP path
+	ReceiveBuffer int    // of the UDP socket in bytes, as the node allows it; 0 if unknown
 }
 
 // PeerStats are the figures of one laptop.
@@ -44,6 +45,7 @@ func (t *Tunnel) Stats() (Stats, error) {
 		return Stats{}, err
 	}
 	stats := Stats{RelayStreams: t.bind.Streams(), BufferedBytes: t.budget.Used(), TooBig: t.bind.TooBig()}
+	stats.ReceiveBuffer, _ = wireguard.UDPReceiveBuffer() // 0 where it is unknown
 	for _, m := range t.mux.all() {
 		config := m.config.Load()
 		wg := state.peers[config.PublicKey]

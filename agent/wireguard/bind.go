@@ -31,7 +31,7 @@ type Bind struct {
 	lastID  uint64
 	ended   bool
 
-	dropped atomic.Uint64 // datagrams too large for their path
+	tooBig atomic.Uint64 // batches with datagrams too large for their path
 }
 
 // Events are what a Bind tells. Any of them may be nil. They are called from the data path
@@ -95,9 +95,8 @@ func (b *Bind) receiveUDP(fn conn.ReceiveFunc) conn.ReceiveFunc {
 		for i := range n {
 			p := packets[i][:sizes[i]]
 			if carrier.IsProbe(p) {
-				if reply := b.answerProbe(p, UDP); reply != nil {
-					// The way back may be narrower: then there is no answer, as it should be.
-					_ = b.udp.Send([][]byte{reply}, eps[i])
+				if reply := b.answerProbe(p, UDP); reply != nil && fitsPath(addressOf(eps[i]).Addr(), len(reply)) {
+					_ = b.udp.Send([][]byte{reply}, eps[i]) // a lost answer is an answer too
 				}
 				sizes[i] = 0
 				continue
@@ -168,22 +167,22 @@ func (b *Bind) Send(datagrams [][]byte, endpoint conn.Endpoint) error {
 	return err
 }
 
-// sendSmaller sends datagrams one by one after the path has refused a batch of them, and reports those that are too
-// large: they are lost, but the next ones will be smaller.
+// sendSmaller sends datagrams one by one after the path has refused a batch of them. The kernel takes those that are
+// too large in fragments, or not at all; so that this does not go on, it says how large they were.
 func (b *Bind) sendSmaller(datagrams [][]byte, endpoint conn.Endpoint) error {
+	largest := 0
+	for _, d := range datagrams {
+		largest = max(largest, len(d))
+	}
+	b.tooBig.Add(1)
+	if b.events.TooBig != nil {
+		b.events.TooBig(addressOf(endpoint), largest)
+	}
 	var first error
 	one := make([][]byte, 1)
 	for _, d := range datagrams {
 		one[0] = d
-		err := b.udp.Send(one, endpoint)
-		switch {
-		case err == nil:
-		case tooBig(err):
-			b.dropped.Add(1)
-			if b.events.TooBig != nil {
-				b.events.TooBig(addressOf(endpoint), len(d))
-			}
-		case first == nil:
+		if err := b.udp.Send(one, endpoint); err != nil && !tooBig(err) && first == nil {
 			first = err
 		}
 	}
@@ -255,5 +254,5 @@ func (b *Bind) ParseEndpoint(s string) (conn.Endpoint, error) { return b.udp.Par
 // BatchSize implements conn.Bind.
 func (b *Bind) BatchSize() int { return conn.IdealBatchSize }
 
-// TooBig returns how many datagrams did not fit their UDP path.
-func (b *Bind) TooBig() uint64 { return b.dropped.Load() }
+// TooBig returns how many batches of datagrams did not fit their UDP path.
+func (b *Bind) TooBig() uint64 { return b.tooBig.Load() }
