@@ -77,23 +77,46 @@ func takeSnapshot(path string) (snapshot, error) {
 
 // replaceFile writes content to path, after its former state is in the journal. It returns the entry's id.
 func replaceFile(ctx context.Context, journal *restore.Journal, path string, content []byte) (uint64, error) {
-	before, err := takeSnapshot(path)
-	if err != nil {
-		return 0, fmt.Errorf("look at %s: %w", path, err)
-	}
-	sum := sha256.Sum256(content)
-	id, err := journal.Record(ctx, fileKind.Name, fileEntry{Path: path, Before: before, Ours: sum[:]})
+	ids, err := replaceFiles(ctx, journal, []plannedFile{{path, string(content)}})
 	if err != nil {
 		return 0, err
 	}
-	after := snapshot{Exists: true, Content: content, Mode: 0o644, UID: os.Geteuid(), GID: os.Getegid(), Label: before.Label}
-	if before.Exists && before.Link == "" {
-		after.Mode, after.UID, after.GID = before.Mode, before.UID, before.GID
+	return ids[0], nil
+}
+
+// replaceFiles writes files, all or none, after the former state of all of them is in the journal. It returns the
+// entries' ids.
+func replaceFiles(ctx context.Context, journal *restore.Journal, files []plannedFile) ([]uint64, error) {
+	entries := make([]any, 0, len(files))
+	snapshots := make([]snapshot, 0, len(files))
+	for _, file := range files {
+		before, err := takeSnapshot(file.path)
+		if err != nil {
+			return nil, fmt.Errorf("look at %s: %w", file.path, err)
+		}
+		sum := sha256.Sum256([]byte(file.content))
+		entries = append(entries, fileEntry{Path: file.path, Before: before, Ours: sum[:]})
+		snapshots = append(snapshots, before)
 	}
-	if err := after.put(path); err != nil {
-		return 0, errors.Join(fmt.Errorf("write %s: %w", path, err), journal.Undo(context.WithoutCancel(ctx), id))
+	ids, err := journal.RecordAll(ctx, fileKind.Name, entries...)
+	if err != nil {
+		return nil, err
 	}
-	return id, nil
+	for i, file := range files {
+		if err := snapshots[i].replacement([]byte(file.content)).put(file.path); err != nil {
+			return nil, errors.Join(fmt.Errorf("write %s: %w", file.path, err), journal.Undo(context.WithoutCancel(ctx), ids...))
+		}
+	}
+	return ids, nil
+}
+
+// replacement is a file with another content in the place of s.
+func (s snapshot) replacement(content []byte) snapshot {
+	after := snapshot{Exists: true, Content: content, Mode: 0o644, UID: os.Geteuid(), GID: os.Getegid(), Label: s.Label}
+	if s.Exists && s.Link == "" {
+		after.Mode, after.UID, after.GID = s.Mode, s.UID, s.GID
+	}
+	return after
 }
 
 // isOurs reports whether path holds what the entry says was written there.

@@ -67,3 +67,9 @@ func (p plan) String() string {
 	}
 	return b.String()
 }
+
+// plannedFile is a file to be written.
+type plannedFile struct {
+	path    string
+	content string
+}

@@ -171,7 +171,7 @@ func (r *resolved) apply(ctx context.Context, p plan) (string, error) {
 	for i, most := range maxResolvedDomains {
 		domains, note := p.first(most)
 		err = send(ctx, bus, planResolved(link.Index, p, domains))
-		if err == nil || i == len(maxResolvedDomains)-1 || !strings.Contains(err.Error(), syscall.E2BIG.Error()) {
+		if err == nil || i == len(maxResolvedDomains)-1 || !strings.Contains(strings.ToLower(err.Error()), syscall.E2BIG.Error()) {
 			return note, err
 		}
 	}

@@ -13,12 +13,6 @@ const resolverFolder = "/etc/resolver"
 // maxResolverFiles bounds the files: the system reads all of them again at each change.
 const maxResolverFiles = 500
 
-// plannedFile is a file to be written.
-type plannedFile struct {
-	path    string
-	content string
-}
-
 // planResolverFiles are the files for the plan: one per domain, and one that adds the search domain.
 func planResolverFiles(p plan, domains []string) []plannedFile {
 	var servers strings.Builder

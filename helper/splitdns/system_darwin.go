@@ -70,13 +70,11 @@ func (r *resolverFiles) apply(ctx context.Context, p plan) (string, error) {
 	}
 	r.entries = append(r.entries, id)
 	domains, note := p.first(maxResolverFiles)
-	for _, file := range planResolverFiles(p, domains) {
-		id, err := replaceFile(ctx, r.journal, file.path, []byte(file.content))
-		if err != nil {
-			return "", err
-		}
-		r.entries = append(r.entries, id)
+	ids, err := replaceFiles(ctx, r.journal, planResolverFiles(p, domains))
+	if err != nil {
+		return "", err
 	}
+	r.entries = append(r.entries, ids...)
 	return note, flush(ctx)
 }
 
