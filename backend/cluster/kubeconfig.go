@@ -153,6 +153,13 @@ func (k *kubeconfig) namespace(o Options) string {
 
 // clientConfig turns the chosen context into a client configuration, with the caller's environment for plugins.
 func (k *kubeconfig) clientConfig(o Options) (*rest.Config, error) {
+	if len(o.AsGroups) > 0 && o.As == "" {
+		return nil, problem.New(problem.Usage, "Add --as with the user to impersonate.", "--as-group needs --as")
+	}
+	if name := k.config.Contexts[k.context].Cluster; k.config.Clusters[name] == nil {
+		return nil, problem.New(problem.Kubeconfig, "Correct this context in the kubeconfig; kubectl shows the same error.",
+			"context %q of the kubeconfig is for a cluster %q that the kubeconfig does not have", k.context, name)
+	}
 	overrides := &clientcmd.ConfigOverrides{
 		AuthInfo: clientcmdapi.AuthInfo{Impersonate: o.As, ImpersonateGroups: o.AsGroups},
 	}
@@ -160,9 +167,6 @@ func (k *kubeconfig) clientConfig(o Options) (*rest.Config, error) {
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Kubeconfig, "Correct this context in the kubeconfig; kubectl shows the same error.",
 			"use context %q of the kubeconfig", k.context)
-	}
-	if len(o.AsGroups) > 0 && o.As == "" {
-		return nil, problem.New(problem.Usage, "Add --as with the user to impersonate.", "--as-group needs --as")
 	}
 	if config.ExecProvider != nil {
 		k.env.prepare(config.ExecProvider, o.WorkingDirectory)
