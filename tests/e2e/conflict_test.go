@@ -27,9 +27,7 @@ func TestRouteConflict(t *testing.T) {
 			t.Errorf("the message should name %q: %s", want, r)
 		}
 	}
-	if after := laptop.Snapshot(t); after != before {
-		t.Errorf("a refused connect changed the laptop.\nbefore:\n%s\nafter:\n%s", before, after)
-	}
+	laptop.AsBefore(t, before)
 
 	laptop.Connect(t, "--map-conflicts")
 	if out := laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/"); !strings.Contains(out, "catalog-") {
@@ -44,7 +42,5 @@ func TestRouteConflict(t *testing.T) {
 	}
 	laptop.Run(t, laptop.TrafficProgram(), "datagram", "echo.shop:7", "mapped")
 	laptop.Disconnect(t)
-	if after := laptop.Snapshot(t); after != before {
-		t.Errorf("disconnect left the laptop changed.\nbefore:\n%s\nafter:\n%s", before, after)
-	}
+	laptop.AsBefore(t, before)
 }

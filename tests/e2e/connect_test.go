@@ -23,9 +23,7 @@ func TestConnectByEachCarrier(t *testing.T) {
 			}
 			reach.Everything(t, env, laptop)
 			laptop.Disconnect(t)
-			if after := laptop.Snapshot(t); after != before {
-				t.Errorf("disconnect left the laptop changed.\nbefore:\n%s\nafter:\n%s", before, after)
-			}
+			laptop.AsBefore(t, before)
 			reach.Nothing(t, env, laptop)
 		})
 	}

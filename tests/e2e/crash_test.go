@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -16,17 +15,6 @@ import (
 // interrupt is what Ctrl-C sends.
 const interrupt = syscall.SIGINT
 
-// asBefore waits until the laptop is byte for byte as in a snapshot.
-func asBefore(t *testing.T, laptop *harness.Laptop, before string) {
-	t.Helper()
-	harness.Eventually(t, 5*time.Second, "the laptop is as it was before", func() error {
-		if after := laptop.Snapshot(t); after != before {
-			return fmt.Errorf("before:\n%s\nafter:\n%s", before, after)
-		}
-		return nil
-	})
-}
-
 func TestDaemonKilled(t *testing.T) {
 	laptop := env.Laptop(0)
 	before := laptop.Snapshot(t)
@@ -34,7 +22,7 @@ func TestDaemonKilled(t *testing.T) {
 	if err := laptop.KillDaemon(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	asBefore(t, laptop, before)
+	laptop.AsBefore(t, before)
 	reach.Nothing(t, env, laptop)
 	laptop.Connect(t)
 	laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/")
@@ -57,7 +45,7 @@ func TestHelperKilled(t *testing.T) {
 		if err := laptop.StartHelper(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		asBefore(t, laptop, before)
+		laptop.AsBefore(t, before)
 	})
 	t.Run("restore puts everything back", func(t *testing.T) {
 		laptop.Connect(t)
@@ -74,7 +62,7 @@ func TestHelperKilled(t *testing.T) {
 		if r := laptop.TryAs(t, "root", "fairlead-helper", "restore"); r.Status != 0 {
 			t.Fatalf("%s", r)
 		}
-		asBefore(t, laptop, before)
+		laptop.AsBefore(t, before)
 		if err := laptop.StartHelper(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +77,7 @@ func TestHelperKilled(t *testing.T) {
 		}
 		harness.Eventually(t, 10*time.Second, "a service answers", answers(t, laptop))
 		laptop.Disconnect(t)
-		asBefore(t, laptop, before)
+		laptop.AsBefore(t, before)
 	})
 }
 
@@ -100,8 +88,7 @@ func TestKilledInTheMiddleOfConnect(t *testing.T) {
 	t.Cleanup(func() { laptop.StartHelper(context.Background()) })
 	for delay := 10 * time.Millisecond; delay <= 180*time.Millisecond; delay += 10 * time.Millisecond {
 		t.Run(delay.String(), func(t *testing.T) {
-			// Without a running daemon the time to each step would vary with the daemon's start.
-			laptop.Run(t, "fairlead", "status")
+			t.Cleanup(func() { laptop.StartHelper(context.Background()) })
 			connect := laptop.Command(t.Context(), harness.User, "fairlead", "connect", "--namespace", "shop")
 			if err := connect.Start(); err != nil {
 				t.Fatal(err)
@@ -117,7 +104,7 @@ func TestKilledInTheMiddleOfConnect(t *testing.T) {
 			if err := laptop.StartHelper(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			asBefore(t, laptop, before)
+			laptop.AsBefore(t, before)
 		})
 	}
 	laptop.Connect(t)
@@ -133,5 +120,5 @@ func TestInterruptedConnectLeavesNothing(t *testing.T) {
 		t.Errorf("an interrupted connect should exit with 130: %s", r)
 	}
 	laptop.Disconnect(t)
-	asBefore(t, laptop, before)
+	laptop.AsBefore(t, before)
 }

@@ -93,9 +93,7 @@ func TestEveryFailureHasItsOwnMessage(t *testing.T) {
 		refused(t, connect("--carrier", "pigeon"), 2, "pigeon")
 		refused(t, connect("--exclude", "10.0.0.0/99"), 2, "10.0.0.0/99")
 	})
-	if after := laptop.Snapshot(t); after != before {
-		t.Errorf("failed connects changed the laptop.\nbefore:\n%s\nafter:\n%s", before, after)
-	}
+	laptop.AsBefore(t, before)
 }
 
 // changedKubeconfig makes a kubeconfig of the laptop's user with one piece of text replaced.

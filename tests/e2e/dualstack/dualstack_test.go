@@ -33,9 +33,7 @@ func TestConnect(t *testing.T) {
 			reach.Everything(t, env, laptop)
 			reach.OverIPv6(t, env, laptop)
 			laptop.Disconnect(t)
-			if after := laptop.Snapshot(t); after != before {
-				t.Errorf("disconnect left the laptop changed.\nbefore:\n%s\nafter:\n%s", before, after)
-			}
+			laptop.AsBefore(t, before)
 		})
 	}
 }

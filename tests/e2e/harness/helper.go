@@ -43,14 +43,14 @@ func (l *Laptop) KillHelper(ctx context.Context) error {
 	return l.kill(ctx, "$(cat /run/fairlead-helper.pid)")
 }
 
-// KillDaemon kills the user's daemon with SIGKILL and waits until it is gone.
+// KillDaemon kills the user's daemon, if there is one, with SIGKILL and waits until it is gone.
 func (l *Laptop) KillDaemon(ctx context.Context) error {
 	return l.kill(ctx, "$(pgrep -u dev -f 'fairlead daemon')")
 }
 
 // kill sends SIGKILL to processes that a shell expression names, and waits for their end.
 func (l *Laptop) kill(ctx context.Context, pids string) error {
-	script := `pids="` + pids + `"; kill -9 $pids || exit 1; for p in $pids; do while [ -d /proc/$p ] && ! grep -q '^State:.Z' /proc/$p/status; do sleep 0.02; done; done`
+	script := `pids="` + pids + `"; [ -z "$pids" ] || kill -9 $pids || exit 1; for p in $pids; do while [ -d /proc/$p ] && ! grep -q '^State:.Z' /proc/$p/status; do sleep 0.02; done; done`
 	if r := l.Exec(ctx, "root", "sh", "-c", script); r.Status != 0 {
 		return errors.New(r.String())
 	}

@@ -158,16 +158,6 @@ func (l *Laptop) TrafficProgram() string {
 	return filepath.Join(l.env.root, ".cluster", "bin", "traffic")
 }
 
-// Snapshot is everything of the laptop's network that Fairlead could have changed, as text.
-func (l *Laptop) Snapshot(t testing.TB) string {
-	t.Helper()
-	text, err := l.env.Cluster.Snapshot(l.index)
-	if err != nil {
-		t.Fatalf("take a snapshot of the laptop: %v", err)
-	}
-	return text
-}
-
 // Logs returns the last lines of the daemon's and the helper's logs, for the message of a failed test.
 func (l *Laptop) Logs() string {
 	r := l.Exec(context.Background(), "root", "sh", "-c", "for f in /home/dev/.local/state/fairlead/daemon.log /var/log/fairlead-helper.log; do echo \"--- $f\"; tail -n 12 $f; done")
