@@ -223,7 +223,7 @@ func writeHelper(w io.Writer, h localapi.Helper) {
 				used += ", device " + h.Device
 			}
 		}
-		writeFields(w, []field{{"Version", h.Version}, {"Used", used}, {"Socket", h.Socket}})
+		writeFields(w, []field{{"Version", h.Version}, {"Used", used}})
 	}
 	if h.Problem != nil {
 		fmt.Fprintln(w)

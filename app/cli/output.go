@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"sigs.k8s.io/yaml"
 
@@ -146,4 +148,17 @@ func sentence(text string) string {
 		return text
 	}
 	return text + "."
+}
+
+// capitalized begins text with a capital letter, unless it begins with the name of something, such as a pod.
+func capitalized(text string) string {
+	word, _, _ := strings.Cut(text, " ")
+	if strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsLetter(r) }) {
+		return text
+	}
+	first, length := utf8.DecodeRuneInString(text)
+	if length == 0 {
+		return text
+	}
+	return string(unicode.ToUpper(first)) + text[length:]
 }

@@ -23,11 +23,33 @@ var frames = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "�
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
+// usualWidth is that of a terminal which does not say, in columns.
+const usualWidth = 80
+
+// terminalWidth is asked for with each picture: people resize windows.
+func terminalWidth() int {
+	width, _, err := term.GetSize(int(os.Stderr.Fd()))
+	if err != nil || width <= 0 {
+		return usualWidth
+	}
+	return width
+}
+
+// shortened cuts text to at most so many characters: a line that wraps could not be taken away again.
+func shortened(text string, most int) string {
+	runes := []rune(text)
+	if len(runes) <= most {
+		return text
+	}
+	return string(runes[:max(most-1, 0)]) + "…"
+}
+
 // progress shows what is going on, once it has gone on for a while: on a terminal as one line with a spinner that
 // vanishes in the end, elsewhere as a line for each step.
 type progress struct {
 	w        io.Writer // nil shows nothing
 	terminal bool
+	width    func() int // of the terminal, in columns
 
 	mu      sync.Mutex
 	step    string
@@ -39,7 +61,7 @@ type progress struct {
 
 // begin shows step until the returned progress is ended.
 func (p *program) begin(step string) *progress {
-	g := &progress{terminal: p.terminal, step: step, stop: make(chan struct{}), done: make(chan struct{})}
+	g := &progress{terminal: p.terminal, width: terminalWidth, step: capitalized(step), stop: make(chan struct{}), done: make(chan struct{})}
 	if !p.quiet {
 		g.w = p.stderr
 	}
@@ -51,6 +73,7 @@ func (p *program) begin(step string) *progress {
 func (g *progress) say(step string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	step = capitalized(step)
 	if step == "" || step == g.step {
 		return
 	}
@@ -96,7 +119,7 @@ func (g *progress) run() {
 	for i := 0; ; i++ {
 		g.mu.Lock()
 		// \r to the start of the line, ESC [K clears to its end (ECMA-48, 8.3.41).
-		fmt.Fprintf(g.w, "\r\x1b[K%s %s", frames[i%len(frames)], g.step)
+		fmt.Fprintf(g.w, "\r\x1b[K%s %s", frames[i%len(frames)], shortened(g.step, g.width()-3))
 		g.mu.Unlock()
 		select {
 		case <-ticker.C:

@@ -34,7 +34,7 @@ func TestProgressWithoutATerminalIsALineForEachStep(t *testing.T) {
 		time.Sleep(10 * patience)
 		g.end()
 		g.end()
-		if got, want := out.String(), "looking at the cluster\nwaiting for the gateway\n"; got != want {
+		if got, want := out.String(), "Looking at the cluster\nWaiting for the gateway\n"; got != want {
 			t.Errorf("wrote %q, want %q", got, want)
 		}
 	})
@@ -66,4 +66,16 @@ func TestQuietProgressSaysNothing(t *testing.T) {
 			t.Errorf("wrote %q", &out)
 		}
 	})
+}
+
+func TestShortened(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		most int
+		want string
+	}{{"connecting", 10, "connecting"}, {"connecting", 9, "connecti…"}, {"öäü", 2, "ö…"}, {"x", -3, "…"}, {"", 0, ""}} {
+		if got := shortened(test.text, test.most); got != test.want {
+			t.Errorf("shortened(%q, %d) = %q, want %q", test.text, test.most, got, test.want)
+		}
+	}
 }

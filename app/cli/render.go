@@ -202,7 +202,7 @@ func names(s localapi.Status) string {
 	}
 	text := "SERVICE, SERVICE.NAMESPACE and *." + s.DNS.ClusterDomain
 	if s.DNS.Mode != "" {
-		text += " by " + s.DNS.Mode
+		text += " through " + resolverName(s.DNS.Mode)
 	}
 	if !s.DNS.Healthy {
 		text += "; NOT WORKING"
@@ -211,6 +211,21 @@ func names(s localapi.Status) string {
 		text += " (" + s.DNS.Detail + ")"
 	}
 	return text
+}
+
+// resolverName is what people call the thing that a DNS mode works through.
+func resolverName(mode string) string {
+	switch mode {
+	case "file":
+		return "/etc/resolv.conf"
+	case "networkmanager":
+		return "NetworkManager"
+	case "resolver-files":
+		return "/etc/resolver"
+	case "nrpt":
+		return "the name resolution policy table"
+	}
+	return mode
 }
 
 func writeNotes(w io.Writer, s localapi.Status) {

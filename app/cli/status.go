@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,10 +85,10 @@ func watchLine(s localapi.Status) string {
 	s.Carrier.RTT = 0
 	line := headline(s)
 	if s.State == session.Connected && s.Carrier.Reason != "" {
-		line += " (" + s.Carrier.Reason + ")"
+		line = strings.TrimSuffix(line, ".") + ": " + sentence(s.Carrier.Reason)
 	}
 	if s.Problem != nil {
-		line += " " + sentence(s.Problem.Message)
+		line += " Problem: " + sentence(s.Problem.Message)
 	}
 	return line
 }

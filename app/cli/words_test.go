@@ -75,6 +75,14 @@ func TestNearest(t *testing.T) {
 	}
 }
 
+func TestCapitalized(t *testing.T) {
+	for text, want := range map[string]string{"asking the cluster": "Asking the cluster", "gateway-abc is Pending": "gateway-abc is Pending", "": "", "öl": "Öl"} {
+		if got := capitalized(text); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestSize(t *testing.T) {
 	for bytes, want := range map[uint64]string{0: "0 bytes", 1023: "1023 bytes", 1024: "1.0 KiB", 1 << 30: "1.0 GiB", 1 << 62: "4194304.0 TiB"} {
 		if got := size(bytes); got != want {

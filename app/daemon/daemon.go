@@ -103,6 +103,8 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener, c Config) err
 		d.log.Info("ending: asked to quit")
 	case <-attendance.idle():
 		d.log.Info("ending: not needed for a while")
+	case <-unreachable(calls, c.Socket):
+		d.log.Warn("ending: the socket is gone, so that nobody could reach this daemon any more", "socket", c.Socket)
 	case failed = <-served:
 	}
 	listener.Close() // from here on a new daemon may start; it waits until this one is gone

@@ -51,30 +51,35 @@ func (o *operations) Connect(ctx context.Context, r localapi.ConnectRequest) err
 	o.mu.Unlock()
 	began := time.Now()
 	err := o.manager.Connect(ctx, r)
-	o.log.Info("connect", "context", r.Context, "namespace", r.Namespace, "took", time.Since(began), "error", err)
+	status := o.manager.Status()
+	o.log.Info("connect", "context", status.Context, "namespace", status.Namespace, "carrier", status.Carrier.Active,
+		"took", time.Since(began).Round(time.Millisecond), "error", err)
 	return err
 }
 
 func (o *operations) Disconnect(ctx context.Context) error {
 	began := time.Now()
 	err := o.manager.Disconnect(ctx)
-	o.log.Info("disconnect", "took", time.Since(began), "error", err)
+	o.log.Info("disconnect", "took", time.Since(began).Round(time.Millisecond), "error", err)
 	return err
 }
 
-// connected returns the cluster of the session, and whether there is one.
-func (o *operations) connected() (session.Options, localapi.Status, bool) {
+// here returns the cluster that t is about.
+func (o *operations) here(t localapi.Target) localapi.Target {
 	o.mu.Lock()
 	last := o.last
 	o.mu.Unlock()
-	status := o.manager.Status()
-	return last, status, status.State == session.Connected || status.State == session.Reconnecting
+	return resolveTarget(t, last, o.manager.Status())
 }
 
-// here returns t, or the connected cluster where t leaves the choice open.
-func (o *operations) here(t localapi.Target) localapi.Target {
-	last, status, connected := o.connected()
-	if !connected || t.Explicit() {
+// isConnected reports whether there is a connection, be it in trouble.
+func isConnected(s localapi.Status) bool {
+	return s.State == session.Connected || s.State == session.Reconnecting
+}
+
+// resolveTarget returns t, or the connected cluster where t leaves the choice open. last is what was connected with.
+func resolveTarget(t localapi.Target, last session.Options, status localapi.Status) localapi.Target {
+	if !isConnected(status) || t.Explicit() {
 		return t
 	}
 	now := localapi.TargetOf(last)
@@ -137,8 +142,8 @@ func (o *operations) Namespaces(ctx context.Context, t localapi.Target) (localap
 
 func (o *operations) Doctor(ctx context.Context, t localapi.Target) (localapi.Report, error) {
 	target := o.here(t)
-	_, status, connected := o.connected()
-	if !connected || t.Explicit() {
+	status := o.manager.Status()
+	if !isConnected(status) || t.Explicit() {
 		status = localapi.Status{}
 	}
 	checks := diagnostics.Run(ctx, diagnostics.Environment{

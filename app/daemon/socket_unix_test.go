@@ -5,9 +5,12 @@
 package daemon
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func testSocket(t *testing.T) string {
@@ -18,4 +21,31 @@ func testSocket(t *testing.T) string {
 	}
 	t.Cleanup(func() { os.RemoveAll(folder) })
 	return filepath.Join(folder, "daemon.sock")
+}
+
+func TestADaemonThatNobodyCanReachEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		socket := filepath.Join(t.TempDir(), "socket")
+		for _, name := range []string{socket, socket + ".next"} {
+			if err := os.WriteFile(name, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		replaced, kept := unreachable(ctx, socket), unreachable(ctx, socket+".next")
+		time.Sleep(3 * reachCheck)
+		synctest.Wait()
+		select {
+		case <-replaced:
+			t.Fatal("unreachable while the socket is there")
+		default:
+		}
+		if err := os.Rename(socket+".next", socket); err != nil {
+			t.Fatal(err)
+		}
+		<-replaced
+		<-kept // it was moved away: as good as removed
+		<-unreachable(ctx, socket+".nothing")
+	})
 }

@@ -98,7 +98,6 @@ type Helper struct {
 	Running    bool             `json:"running"`
 	Version    string           `json:"version,omitempty"`
 	Compatible bool             `json:"compatible"`
-	Socket     string           `json:"socket,omitempty"`
 	State      string           `json:"state,omitempty"` // idle, prepared or up
 	User       string           `json:"user,omitempty"`  // operating-system user who owns the tunnel
 	Device     string           `json:"device,omitempty"`
