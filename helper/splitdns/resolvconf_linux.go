@@ -140,7 +140,9 @@ func (r *resolvconf) apply(ctx context.Context, p plan) (string, error) {
 		r.entry = id
 	}
 	r.ours = p.servers
-	text := fmt.Sprintf("nameserver %s\nsearch %s\n", p.servers[0], p.search)
+	// The others' search domains too: where ours is filed alone, theirs would be gone.
+	search := appendNew([]string{p.search}, filedByOthers().search)
+	text := fmt.Sprintf("nameserver %s\nsearch %s\n", p.servers[0], strings.Join(search, " "))
 	return "", runResolvconf(ctx, []byte(text), resolvconfAdd(r.tool)...)
 }
 
@@ -162,7 +164,12 @@ func (r *resolvconf) upstreams() []netip.AddrPort {
 	r.mu.Lock()
 	ours := r.ours
 	r.mu.Unlock()
-	var found []netip.AddrPort
+	return without(filedByOthers().servers, ours)
+}
+
+// filedByOthers is what the other interfaces filed, each thing once.
+func filedByOthers() resolvConf {
+	var all resolvConf
 	for _, folder := range resolvconfRecords {
 		records, err := os.ReadDir(folder)
 		if err != nil {
@@ -173,14 +180,21 @@ func (r *resolvconf) upstreams() []netip.AddrPort {
 			if record.Name() == resolvconfRecord || err != nil {
 				continue
 			}
-			for _, server := range without(parseResolvConf(content).servers, ours) {
-				if !slices.Contains(found, server) {
-					found = append(found, server)
-				}
-			}
+			filed := parseResolvConf(content)
+			all.servers = appendNew(all.servers, filed.servers)
+			all.search = appendNew(all.search, filed.search)
 		}
 	}
-	return found
+	return all
+}
+
+func appendNew[T comparable](list, more []T) []T {
+	for _, item := range more {
+		if !slices.Contains(list, item) {
+			list = append(list, item)
+		}
+	}
+	return list
 }
 
 func (r *resolvconf) ask(ctx context.Context, name string) ([]netip.Addr, error) {
