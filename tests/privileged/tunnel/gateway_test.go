@@ -239,7 +239,7 @@ func setUpGateway() error {
 	if err := os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte("0 0"), 0); err != nil {
 		return err
 	}
-	if err := os.WriteFile("/proc/sys/net/ipv4/tcp_congestion_control", []byte("cubic"), 0); err != nil {
+	if err := useCubic(); err != nil {
 		return err
 	}
 	link, err := netlink.LinkByName(gatewayDevice)

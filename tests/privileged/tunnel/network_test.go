@@ -57,6 +57,9 @@ func setUpLaptop() error {
 	if err := syscall.Mount("sysfs", "/sys", "sysfs", 0, ""); err != nil {
 		return fmt.Errorf("mount /sys of our namespace: %w", err)
 	}
+	if err := useCubic(); err != nil {
+		return err
+	}
 	gateway, err := startGateway()
 	if err != nil {
 		return err
@@ -80,6 +83,14 @@ func setUpLaptop() error {
 		return fmt.Errorf("add default route: %w", err)
 	}
 	return gateway.begin()
+}
+
+// useCubic makes TCP behave as on most machines: some default to bbr, which hides losses.
+func useCubic() error {
+	if err := os.WriteFile("/proc/sys/net/ipv4/tcp_congestion_control", []byte("cubic"), 0); err != nil {
+		return fmt.Errorf("use cubic: %w", err)
+	}
+	return nil
 }
 
 // raise gives an interface addresses and brings it up.

@@ -95,10 +95,13 @@ func up(t testing.TB, wanted api.Tunnel) *session {
 	return s
 }
 
+// relayAddress is where relay streams go.
+var relayAddress = gatewayLink.Addr()
+
 // openRelay gives the tunnel a relay stream.
 func (s *session) openRelay() {
 	s.t.Helper()
-	conn, err := net.Dial("tcp", netip.AddrPortFrom(gatewayLink.Addr(), relayPort).String())
+	conn, err := net.Dial("tcp", netip.AddrPortFrom(relayAddress, relayPort).String())
 	if err != nil {
 		s.t.Fatal(err)
 	}
