@@ -18,11 +18,6 @@ import (
 const (
 	// freshFor is how old the last answer on the carrier in use may be for the session to count as connected.
 	freshFor = 3 * time.Second
-	// firstAnswerTimeout bounds how long a new tunnel may stay without any answer.
-	firstAnswerTimeout = 12 * time.Second
-	// namesTimeout is how long connecting waits for names to resolve once the gateway answers. Addresses work by then,
-	// so names that don't are shown as a problem of a connection that is there.
-	namesTimeout = 4 * time.Second
 	// lookEvery is how often silence is looked for. The helper reports twice a second; this is for one that does not.
 	lookEvery = 250 * time.Millisecond
 	// deadRelayAfter and deadStandbyAfter are the silence after which an open relay is opened anew, in use and not.
@@ -34,8 +29,6 @@ const (
 	rewatchEvery = 5 * time.Second
 	// troubleAfter is how long nothing must have been fresh before that is called a problem.
 	troubleAfter = 2 * time.Second
-	// noteAfter is how long the API server must be silent before that is worth a note.
-	noteAfter = 5 * time.Second
 )
 
 // errReplaced says that another session of the same user on this machine has taken the Connection over.
@@ -46,7 +39,7 @@ var errReplaced = problem.New(problem.NotConnected, "Only one connection of a us
 // run ends, or, before the first answer, patience does.
 func (l *link) hold() error {
 	l.run.step("waiting for the first answer from the gateway")
-	patience := time.NewTimer(firstAnswerTimeout)
+	patience := time.NewTimer(l.run.patience.answer)
 	defer patience.Stop()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
@@ -238,7 +231,7 @@ func (l *link) announceAgain() {
 	l.announcing = true
 	spec := l.spec
 	l.background.Go(func() {
-		ctx, cancel := context.WithTimeout(l.ctx, gatewayTimeout)
+		ctx, cancel := context.WithTimeout(l.ctx, l.run.patience.gateway)
 		defer cancel()
 		connection, err := l.access.ApplyConnection(ctx, l.namespace, l.name, spec)
 		l.announced <- announcement{connection, err}
@@ -268,7 +261,7 @@ func (l *link) show(fresh bool) {
 		l.answeredAt = time.Now()
 		l.run.step("waiting for names to resolve")
 	}
-	named := l.status.DNS.Healthy || l.tunnel.DNS == nil || time.Since(l.answeredAt) > namesTimeout
+	named := l.status.DNS.Healthy || l.tunnel.DNS == nil || time.Since(l.answeredAt) > l.run.patience.names
 	if !isClosed(l.run.connected) && (!fresh || !named) {
 		l.run.board.update(func(s *Status) {
 			step, state := s.Step, s.State
@@ -317,7 +310,7 @@ func (l *link) describe() Status {
 		s.Problem = problem.From(l.helperProblem)
 	case l.clusterProblem != nil:
 		s.Problem = problem.From(l.clusterProblem)
-	case !s.DNS.Healthy && !l.answeredAt.IsZero() && time.Since(l.answeredAt) > namesTimeout:
+	case !s.DNS.Healthy && !l.answeredAt.IsZero() && time.Since(l.answeredAt) > l.run.patience.names:
 		s.Problem = problem.New(problem.DNS, "Addresses work meanwhile. See: fairlead doctor.", "names of the cluster do not resolve: %s", s.DNS.Detail)
 	}
 	return s
@@ -347,7 +340,7 @@ func (l *link) describeCarrier() CarrierStatus {
 // notes are things to know that are not wrong.
 func (l *link) notes() []string {
 	notes := slices.Clone(l.status.Notes)
-	if t := l.apiTrouble.Load(); t != nil && time.Since(t.since) > noteAfter {
+	if t := l.apiTrouble.Load(); t != nil && time.Since(t.since) > l.run.patience.note {
 		notes = append(notes, fmt.Sprintf("the API server has not answered since %s; the tunnel does not need it, but changes in the cluster go unnoticed", t.since.Format(time.TimeOnly)))
 	}
 	if l.connection.Status.Phase == v1alpha1.ConnectionPending && l.connection.Status.Message != "" {

@@ -27,8 +27,6 @@ const (
 	// helperTimeout bounds a call to the helper that changes little; upTimeout one that builds the tunnel.
 	helperTimeout = 5 * time.Second
 	upTimeout     = 20 * time.Second
-	// gatewayTimeout bounds how long the gateway may take to answer a Connection. It covers a change of leader.
-	gatewayTimeout = 15 * time.Second
 	// relayPort is where the gateway's pod takes relay streams, until its status says so itself.
 	relayPort = 8642
 	// allNamespaces is how many namespaces the gateway lists at most; a full list may lack some.
@@ -122,7 +120,7 @@ func (l *link) guessRelay() {
 // mapped, the gateway is told, and its answer to that counts.
 func (l *link) agree() (api.Tunnel, error) {
 	l.run.step("announcing this laptop to the gateway")
-	ctx, cancel := context.WithTimeout(l.ctx, gatewayTimeout)
+	ctx, cancel := context.WithTimeout(l.ctx, l.run.patience.gateway)
 	defer cancel()
 	if err := l.announce(ctx); err != nil {
 		return api.Tunnel{}, err

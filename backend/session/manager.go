@@ -20,8 +20,9 @@ type Dependencies struct {
 
 // Manager holds the one session of a user. Its methods are safe for concurrent use.
 type Manager struct {
-	deps  Dependencies
-	board *board
+	deps     Dependencies
+	patience patience
+	board    *board
 
 	mu     sync.Mutex
 	run    *run // the latest; it may have ended
@@ -39,7 +40,7 @@ func NewManager(d Dependencies) *Manager {
 	if d.LaptopID == "" {
 		d.LaptopID = laptopID()
 	}
-	return &Manager{deps: d, board: newBoard()}
+	return &Manager{deps: d, patience: usualPatience, board: newBoard()}
 }
 
 // Connect connects and returns when that is done, or with a *problem.Problem when it can't be: then everything has

@@ -20,6 +20,8 @@ type run struct {
 	board   *board
 	log     *slog.Logger
 
+	patience patience
+
 	ctx    context.Context
 	cancel context.CancelFunc
 
@@ -33,10 +35,25 @@ type run struct {
 	since     time.Time // of the first connection
 }
 
+// patience is how long is waited for what usually takes milliseconds.
+type patience struct {
+	// gateway bounds how long the gateway may take to answer a Connection. It covers a change of leader.
+	gateway time.Duration
+	// answer bounds how long a new tunnel may stay without any answer.
+	answer time.Duration
+	// names is how long connecting waits for names to resolve once the gateway answers. Addresses work by then, so
+	// names that don't are shown as a problem of a connection that is there.
+	names time.Duration
+	// note is how long the API server must be silent before that is worth a note.
+	note time.Duration
+}
+
+var usualPatience = patience{gateway: 15 * time.Second, answer: 12 * time.Second, names: 4 * time.Second, note: 5 * time.Second}
+
 func newRun(m *Manager, r *request) *run {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &run{
-		request: r, deps: m.deps, board: m.board, log: m.deps.Log.With("context", r.access.Context()),
+		request: r, patience: m.patience, deps: m.deps, board: m.board, log: m.deps.Log.With("context", r.access.Context()),
 		ctx: ctx, cancel: cancel, connected: make(chan struct{}), done: make(chan struct{}),
 	}
 }

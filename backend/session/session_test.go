@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
+	"github.com/fairlead-dev/fairlead/backend/cluster"
+	"github.com/fairlead-dev/fairlead/backend/problem"
+	"github.com/fairlead-dev/fairlead/helper/api"
+)
+
+// world is a Manager between a fake helper and a fake cluster.
+type world struct {
+	helper  *fakeHelper
+	cluster *fakeCluster
+	manager *Manager
+	options Options
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{helper: newFakeHelper(), cluster: newFakeCluster(t)}
+	w.manager = NewManager(Dependencies{Version: "0.1.0", Helper: w.helper, LaptopID: "laptop"})
+	w.manager.patience = patience{gateway: 300 * time.Millisecond, answer: 300 * time.Millisecond, names: 100 * time.Millisecond, note: 50 * time.Millisecond}
+	w.options = Options{Kubeconfigs: []string{w.cluster.kubeconfig(t)}, Environment: []string{"PATH=/bin"}}
+	t.Cleanup(w.manager.Close)
+	return w
+}
+
+func (w *world) connect(t *testing.T) {
+	t.Helper()
+	if err := w.manager.Connect(t.Context(), w.options); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// await waits until the status is as wanted.
+func (w *world) await(t *testing.T, what string, is func(Status) bool) Status {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var last Status
+	for last = range w.manager.Watch(ctx) {
+		if is(last) {
+			return last
+		}
+	}
+	t.Fatalf("never %s; last %+v, problem %+v", what, last, last.Problem)
+	return last
+}
+
+// putBack checks that nothing is left of a session, here or in the cluster.
+func (w *world) putBack(t *testing.T) {
+	t.Helper()
+	w.helper.set(func(h *fakeHelper) {
+		if h.up != nil || len(h.conns) > 0 {
+			t.Errorf("the helper still has %d connections and tunnel %+v", len(h.conns), h.up)
+		}
+	})
+	w.cluster.mu.Lock()
+	defer w.cluster.mu.Unlock()
+	if w.cluster.connection != nil {
+		t.Errorf("the cluster still has %+v", w.cluster.connection)
+	}
+	if s := w.manager.Status(); s.State != Disconnected {
+		t.Errorf("state is %s", s.State)
+	}
+}
+
+func TestConnectAndDisconnect(t *testing.T) {
+	w := newWorld(t)
+	w.helper.routes = []api.LocalRoute{lan}
+	w.options.Exclude = []string{"10.244.128.0/17"}
+	w.connect(t)
+	s := w.manager.Status()
+	if s.State != Connected || s.User != "jo" || s.Namespace != "shop" || s.Carrier.Active != "udp" || !s.DNS.Healthy || s.Since == nil || s.Gateway.Pod != "gateway-1" {
+		t.Errorf("got %+v", s)
+	}
+	name := cluster.ConnectionName("jo", "laptop")
+	if s.Connection != "fairlead/"+name || w.cluster.connection.Name != name {
+		t.Errorf("got connection %s and %s, want %s", s.Connection, w.cluster.connection.Name, name)
+	}
+	spec := w.cluster.applied[0]
+	if spec.User != "jo" || spec.PublicKey != "key-1" || spec.Namespace != "shop" || !slices.Equal(spec.UnavailableRanges, []string{"192.168.1.0/24"}) {
+		t.Errorf("announced %+v", spec)
+	}
+	tunnel := w.helper.ups[0]
+	if !slices.Equal(tunnel.Routes, prefixes("10.96.0.0/16", "10.244.0.0/17")) || tunnel.DNS.Namespace != "shop" || tunnel.Peer.PublicKey != "key" || tunnel.Carrier != api.CarrierUDP {
+		t.Errorf("brought up %+v", tunnel)
+	}
+	if err := w.manager.Disconnect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.putBack(t)
+	if w.cluster.deleted != 1 || w.helper.downs != 1 {
+		t.Errorf("deleted %d, down %d, want 1 each", w.cluster.deleted, w.helper.downs)
+	}
+	if err := w.manager.Disconnect(t.Context()); err != nil {
+		t.Errorf("without a session: %v", err)
+	}
+}
+
+func TestConnectFailsClearlyAndPutsEverythingBack(t *testing.T) {
+	tests := []struct {
+		name    string
+		prepare func(*world)
+		want    problem.Code
+		text    string // in message or details
+		touched bool   // whether the helper was asked to change the machine
+	}{
+		{"no helper", func(w *world) { w.helper.absent = true }, problem.HelperMissing, "not running", false},
+		{"helper denies", func(w *world) {
+			w.helper.refuse[api.VerbPrepare] = &api.Error{Code: api.CodeDenied, Message: "not you"}
+		}, problem.HelperDenied, "not you", false},
+		{"helper busy", func(w *world) {
+			w.helper.refuse[api.VerbPrepare] = &api.Error{Code: api.CodeBusy, Message: "eve is connected"}
+		}, problem.HelperBusy, "eve", false},
+		{"helper too old", func(w *world) { w.helper.refuse[api.VerbPrepare] = &api.Error{Code: api.CodeProtocol, Message: "old"} }, problem.HelperVersion, "old", false},
+		{"helper fails", func(w *world) {
+			w.helper.refuse[api.VerbUp] = &api.Error{Code: api.CodeSystem, Message: "no /dev/net/tun"}
+		}, problem.HelperFailed, "/dev/net/tun", false},
+		{"credentials expired", func(w *world) { w.cluster.broken = http.StatusUnauthorized }, problem.Unauthorized, "expired", false},
+		{"cluster down", func(w *world) { w.cluster.server.Close() }, problem.ClusterUnreachable, "nothing listens", false},
+		{"no right", func(w *world) { w.cluster.forbidden = true }, problem.Forbidden, "create pods/portforward in namespace fairlead", false},
+		{"no gateway", func(w *world) { w.cluster.absent = true }, problem.GatewayMissing, "fairlead", false},
+		{"no gateway and no right", func(w *world) { w.cluster.absent, w.cluster.forbidden = true, true }, problem.GatewayMissing, "fairlead", false},
+		{"gateway silent", func(w *world) { w.cluster.silent = true }, problem.GatewayNotReady, "no pod", false},
+		{"gateway refuses", func(w *world) {
+			w.cluster.status.Phase, w.cluster.status.Message = v1alpha1.ConnectionRefused, "no address is free"
+		}, problem.GatewayNotReady, "no address is free", false},
+		{"gateway too old", func(w *world) { w.cluster.status.GatewayVersion = "0.0.9" }, problem.GatewayVersion, "too old", false},
+		{"gateway talks nonsense", func(w *world) { w.cluster.status.Addresses = []string{"x"} }, problem.GatewayNotReady, "makes no sense", false},
+		{"no such namespace", func(w *world) { w.options.Namespace = "nowhere" }, problem.NamespaceNotFound, "nowhere", false},
+		{"route conflict", func(w *world) { w.helper.routes = []api.LocalRoute{vpn} }, problem.RouteConflict, "tun0", false},
+		{"nothing answers", func(w *world) {
+			w.helper.probes = func(s *api.Status) { s.UDP.LastAnswerAgo, s.Relay.LastAnswerAgo = -1, -1 }
+		}, problem.NoCarrier, "udp: 192.0.2.1:31820 does not answer", true},
+		{"udp asked for, none there", func(w *world) {
+			w.options.Carrier = CarrierUDP
+			w.cluster.status.Endpoints.UDP = nil
+		}, problem.NoCarrier, "no UDP endpoint", true},
+		{"no such context", func(w *world) { w.options.Context = "other" }, problem.ContextNotFound, "other", false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			test.prepare(w)
+			err := w.manager.Connect(t.Context(), w.options)
+			p, ok := errors.AsType[*problem.Problem](err)
+			if !ok || p.Code != test.want || !strings.Contains(p.Message+strings.Join(p.Details, "\n"), test.text) {
+				t.Fatalf("got %#v", err)
+			}
+			if p.Hint == "" {
+				t.Error("no hint")
+			}
+			if touched := len(w.helper.ups) > 0; touched != test.touched {
+				t.Errorf("machine changed: %v, want %v", touched, test.touched)
+			}
+			w.putBack(t)
+			if shown := w.manager.Status().Problem; test.want != problem.ContextNotFound && (shown == nil || shown.Code != test.want) {
+				t.Errorf("status shows %+v", shown)
+			}
+		})
+	}
+}
+
+func TestConflictIsMappedOnRequest(t *testing.T) {
+	w := newWorld(t)
+	w.helper.routes = []api.LocalRoute{local("10.96.5.0/24", "docker0", "Docker")}
+	w.options.MapConflicts = true
+	w.connect(t)
+	want := []v1alpha1.RangeMapping{{Range: "10.96.0.0/16", Mapped: "10.255.0.0/16"}}
+	if last := w.cluster.applied[len(w.cluster.applied)-1]; !slices.Equal(last.Mappings, want) {
+		t.Errorf("told the gateway %+v", last.Mappings)
+	}
+	if !slices.Equal(w.helper.ups[0].Routes, prefixes("10.244.0.0/16", "10.255.0.0/16")) {
+		t.Errorf("routes %v", w.helper.ups[0].Routes)
+	}
+	if s := w.manager.Status(); len(s.Mappings) != 1 || !strings.Contains(s.Mappings[0].Because, "docker0") {
+		t.Errorf("got %+v", s.Mappings)
+	}
+}
+
+func TestConnectTwice(t *testing.T) {
+	w := newWorld(t)
+	w.connect(t)
+	w.connect(t)
+	if w.helper.started != 1 {
+		t.Errorf("%d sessions for the same options, want 1", w.helper.started)
+	}
+	w.options.Namespace = "default"
+	w.connect(t)
+	if s := w.manager.Status(); s.State != Connected || s.Namespace != "default" || w.helper.started != 2 || w.helper.downs != 1 {
+		t.Errorf("got %s in %s after %d sessions, %d of them down", s.State, s.Namespace, w.helper.started, w.helper.downs)
+	}
+	w.options.Context = "nowhere"
+	if err := w.manager.Connect(t.Context(), w.options); err == nil {
+		t.Error("there is no such context")
+	}
+	if s := w.manager.Status(); s.State != Connected {
+		t.Errorf("options that make no sense must not end a session; got %s", s.State)
+	}
+}
+
+func TestCancelPutsEverythingBack(t *testing.T) {
+	w := newWorld(t)
+	w.cluster.silent = true
+	w.manager.patience.gateway = time.Minute
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	go func() { result <- w.manager.Connect(ctx, w.options) }()
+	w.await(t, "announced", func(s Status) bool { return s.Step == "waiting for the gateway" })
+	cancel()
+	if err := <-result; !errors.Is(err, problem.New(problem.Cancelled, "", "")) {
+		t.Errorf("got %v", err)
+	}
+	w.putBack(t)
+}
+
+func TestDisconnectEndsAConnectUnderWay(t *testing.T) {
+	w := newWorld(t)
+	w.cluster.silent = true
+	w.manager.patience.gateway = time.Minute
+	result := make(chan error, 1)
+	go func() { result <- w.manager.Connect(t.Context(), w.options) }()
+	w.await(t, "announced", func(s Status) bool { return s.Step == "waiting for the gateway" })
+	if err := w.manager.Disconnect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-result; !errors.Is(err, problem.New(problem.Cancelled, "", "")) {
+		t.Errorf("got %v", err)
+	}
+	w.putBack(t)
+}
+
+func TestStatusTellsTheTruthAboutSilence(t *testing.T) {
+	w := newWorld(t)
+	w.connect(t)
+	w.helper.set(func(h *fakeHelper) { h.probes = func(s *api.Status) { silent(&s.UDP); silent(&s.Relay) } })
+	w.await(t, "reconnecting with a reason", func(s Status) bool {
+		return s.State == Reconnecting && s.Carrier.Active == "" && s.Problem != nil && s.Problem.Code == problem.NoCarrier
+	})
+	w.helper.set(func(h *fakeHelper) { h.probes = nil })
+	w.await(t, "connected again", func(s Status) bool { return s.State == Connected && s.Problem == nil })
+	if w.helper.started != 1 {
+		t.Error("silence must not end the session")
+	}
+}
+
+func TestCarrierFollowsProbes(t *testing.T) {
+	w := newWorld(t)
+	w.connect(t)
+	w.helper.set(func(h *fakeHelper) {
+		h.relays = 1 // as if a relay were open
+		h.probes = func(s *api.Status) { silent(&s.UDP) }
+	})
+	s := w.await(t, "on the relay", func(s Status) bool { return s.State == Connected && s.Carrier.Active == "relay" })
+	if !strings.Contains(s.Carrier.Reason, "192.0.2.1:31820 is not answered") {
+		t.Errorf("reason %q", s.Carrier.Reason)
+	}
+	w.helper.set(func(h *fakeHelper) { h.probes = nil })
+	w.await(t, "back on UDP", func(s Status) bool { return s.State == Connected && s.Carrier.Active == "udp" })
+}
+
+func TestHelperLost(t *testing.T) {
+	w := newWorld(t)
+	w.connect(t)
+	w.helper.set(func(h *fakeHelper) { h.absent = true })
+	w.helper.die()
+	w.await(t, "reconnecting for want of a helper", func(s Status) bool {
+		return s.State == Reconnecting && s.Problem != nil && s.Problem.Code == problem.HelperMissing
+	})
+	w.helper.set(func(h *fakeHelper) { h.absent = false })
+	w.await(t, "connected again", func(s Status) bool { return s.State == Connected })
+	if last := w.cluster.applied[len(w.cluster.applied)-1]; last.PublicKey != "key-2" {
+		t.Errorf("announced %q, want the new session's key", last.PublicKey)
+	}
+}
+
+func TestConnectionDeletedByOthersIsMadeAgain(t *testing.T) {
+	w := newWorld(t)
+	w.connect(t)
+	w.cluster.drop()
+	deadline := time.After(20 * time.Second)
+	for again := false; !again; {
+		w.cluster.mu.Lock()
+		again = w.cluster.connection != nil
+		changed := w.cluster.changed
+		w.cluster.mu.Unlock()
+		if !again {
+			select {
+			case <-changed:
+			case <-deadline:
+				t.Fatal("the connection was not made again")
+			}
+		}
+	}
+	if s := w.manager.Status(); s.State != Connected {
+		t.Errorf("state is %s", s.State)
+	}
+}
+
+func TestTunnelFollowsTheGateway(t *testing.T) {
+	w := newWorld(t)
+	w.connect(t)
+	w.cluster.set(func(c *fakeCluster) {
+		c.status.Endpoints.UDP = []string{"192.0.2.9:31999"}
+		c.status.ClusterRanges = append(c.status.ClusterRanges, v1alpha1.ClusterRange{Range: "10.245.0.0/16", Kind: v1alpha1.PodRange})
+	})
+	s := w.await(t, "on the new endpoint", func(s Status) bool { return s.Carrier.Endpoint == "192.0.2.9:31999" })
+	if !slices.Equal(s.Routes, prefixes("10.96.0.0/16", "10.244.0.0/16", "10.245.0.0/16")) {
+		t.Errorf("routes %v", s.Routes)
+	}
+	w.cluster.set(func(c *fakeCluster) {
+		c.status.Phase, c.status.Message = v1alpha1.ConnectionRefused, "too many laptops"
+	})
+	w.await(t, "showing the refusal", func(s Status) bool {
+		return s.Problem != nil && strings.Contains(s.Problem.Message, "too many laptops")
+	})
+	w.cluster.set(func(c *fakeCluster) { c.status.Phase, c.status.Message = v1alpha1.ConnectionReady, "" })
+	w.await(t, "well again", func(s Status) bool { return s.Problem == nil })
+}
+
+func TestAPIServerGoneIsANoteOnly(t *testing.T) {
+	w := newWorld(t)
+	w.connect(t)
+	w.cluster.set(func(c *fakeCluster) { c.broken = http.StatusServiceUnavailable })
+	s := w.await(t, "noted", func(s Status) bool {
+		return slices.ContainsFunc(s.Notes, func(n string) bool { return strings.Contains(n, "the API server has not answered") })
+	})
+	if s.State != Connected || s.Problem != nil {
+		t.Errorf("got %s, %+v", s.State, s.Problem)
+	}
+	w.cluster.set(func(c *fakeCluster) { c.broken = 0 })
+	w.await(t, "forgotten", func(s Status) bool { return s.State == Connected && len(s.Notes) == 0 })
+}
+
+func TestNamesThatDoNotResolveAreAProblemOfAConnection(t *testing.T) {
+	w := newWorld(t)
+	w.helper.names = false
+	w.connect(t)
+	if s := w.manager.Status(); s.State != Connected || s.Problem == nil || s.Problem.Code != problem.DNS || s.DNS.Healthy {
+		t.Errorf("got %+v, problem %+v", s, s.Problem)
+	}
+	w.helper.set(func(h *fakeHelper) { h.names = true })
+	w.await(t, "well", func(s Status) bool { return s.Problem == nil && s.DNS.Healthy })
+}
+
+func TestAnotherSessionTakesOver(t *testing.T) {
+	w := newWorld(t)
+	w.connect(t)
+	w.cluster.set(func(c *fakeCluster) {
+		c.connection.Generation++
+		c.connection.Spec.PublicKey = "somebody else's"
+	})
+	s := w.await(t, "ended", func(s Status) bool { return s.State == Disconnected })
+	if s.Problem == nil || !strings.Contains(s.Problem.Message, "another session") {
+		t.Errorf("got %+v", s.Problem)
+	}
+	if w.cluster.deleted != 0 {
+		t.Error("the connection is the other session's: it must stay")
+	}
+}
+
+func TestWatchEndsWithTheManager(t *testing.T) {
+	w := newWorld(t)
+	w.connect(t)
+	watch := w.manager.Watch(t.Context())
+	<-watch
+	w.manager.Close()
+	for range watch { //nolint:revive // until it is closed
+	}
+	w.putBack(t)
+	if err := w.manager.Connect(t.Context(), w.options); err == nil {
+		t.Error("a closed Manager connects")
+	}
+}
