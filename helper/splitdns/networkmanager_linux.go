@@ -91,7 +91,7 @@ func (n *networkManager) apply(ctx context.Context, p plan) (string, error) {
 		return "", err
 	}
 	n.entries, n.ours = append(n.entries, file), p.servers
-	return "names without a dot resolve in the namespace only if the program asks for them as they are", reloadNetworkManager(ctx)
+	return "", reloadNetworkManager(ctx)
 }
 
 func (n *networkManager) undo(ctx context.Context) error {

@@ -22,6 +22,10 @@ const (
 	applyTimeout = 10 * time.Second // to tell the resolver again after a disturbance
 )
 
+// redetectAfter is how many checks in a row fail before the way in which this machine resolves names is looked at again:
+// a VPN, say, may have put another resolver in place.
+const redetectAfter = 4
+
 // checkSoon is how long to wait after checks that failed, one after the other; the last repeats.
 var checkSoon = []time.Duration{50 * time.Millisecond, 150 * time.Millisecond, 400 * time.Millisecond, time.Second, 3 * time.Second}
 
@@ -29,7 +33,7 @@ var checkSoon = []time.Duration{50 * time.Millisecond, 150 * time.Millisecond, 4
 // and Close not at the same time as one another.
 type Service struct {
 	log      *slog.Logger
-	system   system
+	detect   func(context.Context) (system, error)
 	resolver *resolver
 	changed  chan struct{}
 	recheck  chan struct{}
@@ -38,6 +42,7 @@ type Service struct {
 
 	applying sync.Mutex // held while the system is told
 	mu       sync.Mutex
+	system   system
 	config   Config
 	plan     plan
 	listener *listener
@@ -51,16 +56,16 @@ type Service struct {
 // Start answers the cluster's names and makes the machine's resolver ask for them here. When it fails, or ctx ends
 // before it is done, everything is as before.
 func Start(ctx context.Context, config Config, journal *restore.Journal, log *slog.Logger) (*Service, error) {
-	system, err := detect(ctx, journal, log)
+	return start(ctx, config, func(ctx context.Context) (system, error) { return detect(ctx, journal, log) }, log)
+}
+
+func start(ctx context.Context, config Config, detect func(context.Context) (system, error), log *slog.Logger) (*Service, error) {
+	system, err := detect(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find out how this machine resolves names: %w", err)
 	}
-	return start(ctx, config, system, log)
-}
-
-func start(ctx context.Context, config Config, system system, log *slog.Logger) (*Service, error) {
 	s := &Service{
-		log: log, system: system, config: config,
+		log: log, detect: detect, system: system, config: config,
 		changed: make(chan struct{}, 1), recheck: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 	s.resolver = &resolver{forwarder: newForwarder(), checks: newChecks(), upstreams: s.upstreams}
@@ -95,7 +100,8 @@ func (s *Service) Update(ctx context.Context, config Config) error {
 func (s *Service) change(ctx context.Context, config Config) error {
 	s.resolver.rules.Store(newRules(config, config.Addresses[0]))
 	s.resolver.forwarder.forget()
-	if s.listener == nil || !slices.Equal(config.Addresses, s.config.Addresses) {
+	told := s.current()
+	if s.listener == nil || !slices.Equal(config.Addresses, s.config.Addresses) || s.listener.port != dnsPort && !told.anyPort() {
 		if err := s.listenAgain(config.Addresses); err != nil {
 			return err
 		}
@@ -103,9 +109,9 @@ func (s *Service) change(ctx context.Context, config Config) error {
 	// Only now is it known which addresses the machine really has.
 	s.resolver.rules.Store(newRules(config, s.listener.addresses[0]))
 	p := newPlan(config, s.listener.addresses, s.listener.port)
-	note, err := s.system.apply(ctx, p)
+	note, err := told.apply(ctx, p)
 	if err != nil {
-		return fmt.Errorf("tell %s: %w", s.system.mode(), err)
+		return fmt.Errorf("tell %s: %w", told.mode(), err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,7 +138,7 @@ func (s *Service) listenAgain(addresses []netip.Addr) error {
 		}
 		s.listener = nil
 	}
-	opened, err := listen(addresses, s.system.anyPort(), s.resolver)
+	opened, err := listen(addresses, s.current().anyPort(), s.resolver)
 	if err != nil {
 		return err
 	}
@@ -148,11 +154,19 @@ func (s *Service) Close(ctx context.Context) error {
 }
 
 func (s *Service) takeDown(ctx context.Context) error {
-	err := s.system.revert(ctx)
+	told := s.current()
+	err := told.revert(ctx)
 	if s.listener != nil {
 		err = errors.Join(err, s.listener.close())
 	}
-	return errors.Join(err, s.system.close())
+	return errors.Join(err, told.close())
+}
+
+// current is the system that is told.
+func (s *Service) current() system {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.system
 }
 
 // Status says how names are resolved and whether the last check came through.
@@ -187,6 +201,9 @@ func (s *Service) keep(ctx context.Context) {
 		} else {
 			wait = checkSoon[min(failed, len(checkSoon)-1)]
 			failed++
+			if failed%redetectAfter == 0 && s.redetect(ctx) {
+				failed, wait = 0, checkSoon[0]
+			}
 		}
 		// The first failures after a change are no news: resolvers take a moment.
 		if err == nil || failed > 2 {
@@ -197,7 +214,7 @@ func (s *Service) keep(ctx context.Context) {
 		case <-timer.C:
 		case <-s.recheck:
 			failed = 0
-		case <-s.system.disturbed():
+		case <-s.current().disturbed():
 			failed = 0
 			s.reapply(ctx)
 			loops.Go(func() { s.dropLoops(ctx) })
@@ -216,7 +233,7 @@ func (s *Service) check(ctx context.Context) error {
 	if gaveUp {
 		return errors.New(trouble)
 	}
-	return s.resolver.checks.wayHere(ctx, domain, s.resolver.rules.Load().self, s.system.ask)
+	return s.resolver.checks.wayHere(ctx, domain, s.resolver.rules.Load().self, s.current().ask)
 }
 
 // reapply tells the system again after somebody else interfered.
@@ -228,9 +245,50 @@ func (s *Service) reapply(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	s.log.Info("name resolution was changed by another program: set up again", "mode", s.system.mode())
-	if _, err := s.system.apply(ctx, s.plan); err != nil && ctx.Err() == nil {
+	told := s.current()
+	s.log.Info("name resolution was changed by another program: set up again", "mode", told.mode())
+	if _, err := told.apply(ctx, s.plan); err != nil && ctx.Err() == nil {
 		s.report(fmt.Errorf("set up name resolution again: %w", err))
+	}
+}
+
+// redetect looks whether the machine resolves names in another way by now, and if so tells that resolver instead. It
+// reports whether it did.
+func (s *Service) redetect(ctx context.Context) bool {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	if s.gaveUp {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	before := s.current()
+	now, err := s.detect(ctx)
+	if err != nil {
+		s.log.Debug("find out how this machine resolves names", "error", err)
+		return false
+	}
+	if now.mode() == before.mode() {
+		s.closeSystem(now)
+		return false
+	}
+	s.log.Info("this machine resolves names in another way now", "before", before.mode(), "now", now.mode())
+	if err := before.revert(ctx); err != nil {
+		s.log.Warn("put the former resolver back", "mode", before.mode(), "error", err)
+	}
+	s.closeSystem(before)
+	s.mu.Lock()
+	s.system = now
+	s.mu.Unlock()
+	if err := s.change(ctx, s.config); err != nil && ctx.Err() == nil {
+		s.report(err)
+	}
+	return true
+}
+
+func (s *Service) closeSystem(unused system) {
+	if err := unused.close(); err != nil {
+		s.log.Debug("close resolver", "mode", unused.mode(), "error", err)
 	}
 }
 
@@ -248,7 +306,7 @@ func (s *Service) report(err error) {
 		return
 	}
 	if err != nil {
-		s.log.Warn("names do not reach the cluster", "mode", s.system.mode(), "error", err)
+		s.log.Warn("names do not reach the cluster", "mode", s.current().mode(), "error", err)
 	}
 	select {
 	case s.changed <- struct{}{}:
@@ -266,7 +324,7 @@ func (s *Service) poke() {
 
 // upstreams are the system's, without those that would ask us in turn.
 func (s *Service) upstreams() []netip.AddrPort {
-	all := s.system.upstreams()
+	all := s.current().upstreams()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.looping) == 0 {
@@ -278,7 +336,7 @@ func (s *Service) upstreams() []netip.AddrPort {
 // dropLoops finds the upstreams that ask us what we ask them, and asks them no more. Only servers on this machine are
 // tried: nobody else is answered here, so nobody else can close a loop.
 func (s *Service) dropLoops(ctx context.Context) {
-	upstreams := s.system.upstreams()
+	upstreams := s.current().upstreams()
 	found := make([]bool, len(upstreams))
 	local := newTrust()
 	var checking sync.WaitGroup
@@ -313,5 +371,5 @@ func (s *Service) giveUp(ctx context.Context, looping netip.AddrPort) {
 	s.mu.Unlock()
 	err := fmt.Errorf("the machine's only name server, %s, takes its settings from what Fairlead would change, "+
 		"so names of the cluster don't resolve; give that name server a server of its own", looping)
-	s.report(errors.Join(err, s.system.revert(ctx)))
+	s.report(errors.Join(err, s.current().revert(ctx)))
 }

@@ -22,7 +22,10 @@ type fakeSystem struct {
 	plans    []plan
 	reverted int
 	applyErr error
-	deaf     bool // it does not ask us
+	deaf     bool        // it does not ask us
+	next     *fakeSystem // what the machine uses by now
+	name     string
+	found    bool
 	servers  []netip.AddrPort
 
 	interrupted chan struct{}
@@ -30,10 +33,24 @@ type fakeSystem struct {
 }
 
 func newFakeSystem() *fakeSystem {
-	return &fakeSystem{interrupted: make(chan struct{}, 1), closed: make(chan struct{})}
+	return &fakeSystem{name: "fake", interrupted: make(chan struct{}, 1), closed: make(chan struct{})}
 }
 
-func (f *fakeSystem) mode() string { return "fake" }
+// detect finds the system that the machine uses.
+func (f *fakeSystem) detect(context.Context) (system, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.next != nil {
+		return f.next, nil
+	}
+	if f.found {
+		return newFakeSystem(), nil // the same again
+	}
+	f.found = true
+	return f, nil
+}
+
+func (f *fakeSystem) mode() string { return f.name }
 
 func (f *fakeSystem) anyPort() bool { return true }
 
@@ -91,7 +108,7 @@ func loopbackConfig() Config {
 
 func startFake(t *testing.T, f *fakeSystem) *Service {
 	t.Helper()
-	s, err := start(t.Context(), loopbackConfig(), f, slog.New(slog.DiscardHandler))
+	s, err := start(t.Context(), loopbackConfig(), f.detect, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,6 +151,31 @@ func TestStatusTellsWhetherTheResolverAsksUs(t *testing.T) {
 	})
 }
 
+func TestAnotherResolverTakesOver(t *testing.T) {
+	f := newFakeSystem()
+	s, err := start(t.Context(), loopbackConfig(), f.detect, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, s, "it is healthy", func(d api.DNSStatus) bool { return d.Healthy })
+	vpn := newFakeSystem()
+	vpn.name = "of the VPN"
+	f.set(func() { f.deaf, f.next = true, vpn })
+	f.interrupted <- struct{}{} // makes it look sooner
+	until(t, s, "the other is used", func(d api.DNSStatus) bool { return d.Healthy && d.Mode == "of the VPN" })
+	<-f.closed
+	if f.reverted != 1 {
+		t.Errorf("the first was put back %d times", f.reverted)
+	}
+	if err := s.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	<-vpn.closed
+	if vpn.reverted != 1 {
+		t.Errorf("the other was put back %d times", vpn.reverted)
+	}
+}
+
 func TestUpdateReplacesOrKeeps(t *testing.T) {
 	f := newFakeSystem()
 	s := startFake(t, f)
@@ -165,7 +207,7 @@ func TestUpdateReplacesOrKeeps(t *testing.T) {
 func TestFailedStartLeavesNothing(t *testing.T) {
 	f := newFakeSystem()
 	f.applyErr = errors.New("refused")
-	if _, err := start(t.Context(), loopbackConfig(), f, slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := start(t.Context(), loopbackConfig(), f.detect, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("it started")
 	}
 	<-f.closed
@@ -191,7 +233,7 @@ func TestLoops(t *testing.T) {
 
 	t.Run("one of two", func(t *testing.T) {
 		f.servers = []netip.AddrPort{forwarder.address, good.address}
-		f.closed, f.reverted = make(chan struct{}), 0
+		f.closed, f.reverted, f.found = make(chan struct{}), 0, false
 		s := startFake(t, f)
 		for len(s.upstreams()) != 1 { // it takes a moment; nothing announces it
 			if t.Context().Err() != nil {
@@ -204,7 +246,7 @@ func TestLoops(t *testing.T) {
 	})
 	t.Run("the only one", func(t *testing.T) {
 		f.servers = []netip.AddrPort{forwarder.address}
-		f.closed, f.reverted = make(chan struct{}), 0
+		f.closed, f.reverted, f.found = make(chan struct{}), 0, false
 		s := startFake(t, f)
 		until(t, s, "it gives up", func(d api.DNSStatus) bool { return !d.Healthy && strings.Contains(d.Detail, "only name server") })
 		f.set(func() {

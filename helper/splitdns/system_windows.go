@@ -21,9 +21,14 @@ import (
 	"github.com/fairlead-dev/fairlead/helper/restore"
 )
 
-// nrptKind removes all rules of ours, wherever they are.
-var nrptKind = restore.Kind{Name: "dns-nrpt", Persistent: true, Undo: func(context.Context, json.RawMessage) error {
-	return errors.Join(removeRules(nrptLocal), removeRules(nrptPolicy), flushCache())
+// nrptKind removes all rules of ours, wherever they are, and the search domain of the tunnel's adapter, which the
+// entry names by its GUID: the system may keep an adapter's settings for the next time.
+var nrptKind = restore.Kind{Name: "dns-nrpt", Persistent: true, Undo: func(_ context.Context, data json.RawMessage) error {
+	var adapter string
+	if err := json.Unmarshal(data, &adapter); err != nil {
+		return fmt.Errorf("read journal entry: %w", err)
+	}
+	return errors.Join(removeRules(nrptLocal), removeRules(nrptPolicy), removeSearch(adapter), flushCache())
 }}
 
 // Kinds are the changes to name resolution that the journal may hold.
@@ -55,8 +60,12 @@ func (n *nrpt) disturbed() <-chan struct{} { return nil }
 func (n *nrpt) apply(ctx context.Context, p plan) (string, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	adapter, err := adapterOf(p.device)
+	if err != nil {
+		return "", err
+	}
 	if n.entry == 0 {
-		id, err := n.journal.Record(ctx, nrptKind.Name, struct{}{})
+		id, err := n.journal.Record(ctx, nrptKind.Name, adapter)
 		if err != nil {
 			return "", err
 		}
@@ -65,10 +74,6 @@ func (n *nrpt) apply(ctx context.Context, p plan) (string, error) {
 		return "", err
 	}
 	n.ours = p.servers
-	adapter, err := adapterOf(p.device)
-	if err != nil {
-		return "", err
-	}
 	values := append(planInterfaceSearch(adapter, p), planNRPT(nrptRoot(), p)...)
 	for _, value := range values {
 		if err := write(value); err != nil {
@@ -168,6 +173,27 @@ func removeRules(root string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// removeSearch removes an adapter's search domain.
+func removeSearch(adapter string) error {
+	for _, value := range planInterfaceSearch(adapter, plan{}) {
+		key, err := registry.OpenKey(registry.LOCAL_MACHINE, value.key, registry.SET_VALUE)
+		if errors.Is(err, registry.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("open %s: %w", value.key, err)
+		}
+		err = key.DeleteValue(value.name)
+		if errors.Is(err, registry.ErrNotExist) {
+			err = nil
+		}
+		if err = errors.Join(err, key.Close()); err != nil {
+			return fmt.Errorf("delete %s in %s: %w", value.name, value.key, err)
+		}
+	}
+	return nil
 }
 
 func flushCache() error {
