@@ -79,9 +79,12 @@ func (m *Manager) Status(ctx context.Context, namespace string) (Status, error) 
 		return status, err
 	}
 	for _, pod := range pods.Items {
+		if pod.DeletionTimestamp != nil {
+			continue
+		}
 		described := Pod{
 			Name: pod.Name, Node: pod.Spec.NodeName, State: cluster.PodState(pod), Ready: podReady(&pod),
-			Active: pod.Labels[cluster.ActiveLabel] == "true" && pod.DeletionTimestamp == nil,
+			Active: pod.Labels[cluster.ActiveLabel] == "true",
 		}
 		status.Ready = status.Ready || described.Ready && described.Active
 		status.Pods = append(status.Pods, described)
