@@ -3,6 +3,7 @@
 package wireguard
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -36,8 +37,10 @@ type bind struct {
 	udpError   lastError
 	relayError lastError
 
-	unanswered atomic.Int64 // since when data went out without any coming back, Unix nanoseconds; 0 if it came
-	response   atomic.Int64 // when a handshake response last came, Unix nanoseconds
+	unanswered atomic.Int64  // since when data went out without any coming back, Unix nanoseconds; 0 if it came
+	response   atomic.Int64  // when the last handshake was answered, Unix nanoseconds
+	initiation atomic.Uint32 // the number by which the answer to the last handshake names it
+	datagrams  atomic.Uint64 // sent and received
 }
 
 func newBind() *bind {
@@ -107,6 +110,7 @@ func (b *bind) receiver(name api.CarrierName, receive func([][]byte, []int) (int
 		if err != nil {
 			return 0, err
 		}
+		b.datagrams.Add(uint64(n))
 		for i := range n {
 			datagram := bufs[i][:sizes[i]]
 			endpoints[i] = gateway{b}
@@ -124,7 +128,10 @@ func (b *bind) receiver(name api.CarrierName, receive func([][]byte, []int) (int
 					b.unanswered.Store(0)
 				}
 			case device.MessageResponseType:
-				b.response.Store(time.Now().UnixNano())
+				// Layout: type, 3 bytes of zeros, the sender's number, the receiver's number (WireGuard paper, 5.4.3).
+				if len(datagram) == device.MessageResponseSize && binary.LittleEndian.Uint32(datagram[8:]) == b.initiation.Load() {
+					b.response.Store(time.Now().UnixNano())
+				}
 			}
 		}
 		return n, nil
@@ -150,8 +157,11 @@ func (b *bind) Close() error {
 
 // Send sends by the carrier in use.
 func (b *bind) Send(datagrams [][]byte, _ conn.Endpoint) error {
-	if d := datagrams[len(datagrams)-1]; len(d) > device.MessageKeepaliveSize && d[0] == device.MessageTransportType &&
-		b.unanswered.Load() == 0 {
+	b.datagrams.Add(uint64(len(datagrams)))
+	switch d := datagrams[len(datagrams)-1]; {
+	case d[0] == device.MessageInitiationType && len(d) == device.MessageInitiationSize:
+		b.initiation.Store(binary.LittleEndian.Uint32(d[4:]))
+	case d[0] == device.MessageTransportType && len(d) > device.MessageKeepaliveSize && b.unanswered.Load() == 0:
 		b.unanswered.Store(time.Now().UnixNano())
 	}
 	switch b.active.Load() {

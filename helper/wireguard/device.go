@@ -73,6 +73,7 @@ type Device struct {
 	prober   prober
 	mtu      int // in place
 	session  handshaker
+	memory   trimmer
 	shown    shown
 }
 
@@ -364,6 +365,7 @@ func (d *Device) step() time.Time {
 	if t := d.session.wake(now); t.Before(next) {
 		next = t
 	}
+	burstOver := d.memory.due(now, d.bind.datagrams.Load())
 	select { // settle asked for this very step
 	case <-d.wakeup:
 	default:
@@ -374,6 +376,9 @@ func (d *Device) step() time.Time {
 		d.bind.sendProbe(p, carrier.AppendProbe(nil, carrier.Probe{
 			Kind: carrier.ProbeRequest, Size: p.size, TunnelMTU: p.tunnelMTU, Hint: hint, Sequence: p.sequence,
 		}, key))
+	}
+	if burstOver {
+		go trim()
 	}
 	if wgPeer := d.wg.LookupPeer(device.NoisePublicKey(peer)); wgPeer != nil {
 		switch {

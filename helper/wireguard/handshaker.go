@@ -8,6 +8,9 @@ const (
 	// handshakeRetry is the least time until a handshake that was forced and not answered is tried again, while probes
 	// say that the carrier works. WireGuard itself would wait five seconds.
 	handshakeRetry = 300 * time.Millisecond
+	// handshakeSpacing is the least time between any two: WireGuard drops what comes within a fiftieth of a second of the
+	// one before (device.HandshakeInitationRate).
+	handshakeSpacing = 25 * time.Millisecond
 	// handshakeDoubt is for how long data may go out without anything coming back, on a carrier that answers probes,
 	// before the gateway may have forgotten the session, as it has after a restart; at least. Just below the second
 	// after which systems send a SYN again.
@@ -23,6 +26,7 @@ type handshaker struct {
 	wanted    bool // a handshake
 	asked     time.Time
 	forced    time.Time // when the wanted one was last forced; zero if not yet
+	last      time.Time // when any was last forced
 	doubted   time.Time
 	keepalive bool
 	works     bool // the carrier in use answers probes
@@ -66,8 +70,8 @@ func (h *handshaker) retryAfter() time.Duration { return max(3*h.rtt, handshakeR
 // due returns what to push now.
 func (h *handshaker) due(now time.Time) (keepalive, handshake bool) {
 	keepalive, h.keepalive = h.keepalive, false
-	if h.wanted && (h.forced.IsZero() || h.works && now.Sub(h.forced) >= h.retryAfter()) {
-		h.forced = now
+	if h.wanted && !now.Before(h.wake(now)) {
+		h.forced, h.last = now, now
 		return keepalive, true
 	}
 	return keepalive, false
@@ -77,7 +81,7 @@ func (h *handshaker) due(now time.Time) (keepalive, handshake bool) {
 func (h *handshaker) wake(now time.Time) time.Time {
 	switch {
 	case h.wanted && h.forced.IsZero():
-		return now
+		return h.last.Add(handshakeSpacing)
 	case h.wanted && h.works:
 		return h.forced.Add(h.retryAfter())
 	}

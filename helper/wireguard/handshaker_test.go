@@ -104,6 +104,19 @@ func TestHandshakerNotTwice(t *testing.T) {
 	p.expect(t, "first probe answered before the handshake", 1, 1)
 }
 
+// TestHandshakerSpaced asks for handshakes faster than a gateway takes them.
+func TestHandshakerSpaced(t *testing.T) {
+	p := newPartner()
+	p.answers = false
+	p.h.want(p.now)
+	p.run(10 * time.Millisecond)
+	p.h.want(p.now)
+	p.run(10 * time.Millisecond)
+	p.expect(t, "20 ms", 1, 0)
+	p.run(20 * time.Millisecond)
+	p.expect(t, "20 ms more", 1, 0)
+}
+
 func TestHandshakerWakes(t *testing.T) {
 	p := newPartner()
 	if got := p.h.wake(p.now); got.Before(p.now.Add(time.Second)) {

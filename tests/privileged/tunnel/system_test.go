@@ -275,6 +275,7 @@ func runSession() {
 	if err != nil {
 		panic(err)
 	}
+	fmt.Println(prepared.PublicKey())
 	theGateway = &gatewayProcess{publicKey: os.Getenv("FAIRLEAD_TEST_GATEWAY")}
 	if _, err := prepared.Up(context.Background(), wantedTunnel(api.CarrierUDP), journal); err != nil {
 		panic(err)
@@ -298,8 +299,11 @@ func TestKilled(t *testing.T) {
 	if err := session.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "up\n" {
-		t.Fatalf("session: %q %v", line, err)
+	lines := bufio.NewReader(out)
+	for _, what := range []string{"public key", "up"} {
+		if _, err := lines.ReadString('\n'); err != nil {
+			t.Fatalf("session: %s: %v", what, err)
+		}
 	}
 	if during := machineState(t); during == before {
 		t.Error("the session changed nothing")
