@@ -58,7 +58,7 @@ func TestClassify(t *testing.T) {
 		{"client certificate", reached(errors.New("remote error: tls: bad certificate")), problem.Unauthorized, "client certificate", "expired"},
 		{"plugin fails", reached(errors.New("getting credentials: exec: executable aws failed with exit code 255")), problem.Unauthorized, "plugin", "Log in again"},
 		{"plugin missing", reached(errors.New("getting credentials: exec: executable gke-gcloud-auth-plugin not found")), problem.Unauthorized, "is missing", "PATH"},
-		{"token not renewed", reached(errors.New("failed to refresh token: oauth2: invalid_grant")), problem.Unauthorized, "renewed", "Log in again"},
+		{"token not renewed", reached(errors.New("oauth2: \"invalid_grant\"")), problem.Unauthorized, "renewed", "Log in again"},
 		{"interrupted", reached(context.Canceled), problem.Cancelled, "interrupted", ""},
 		{"anything else", errors.New("strange"), problem.ClusterUnreachable, "strange", "kubectl"},
 		{"a problem already", fmt.Errorf("while connecting: %w", problem.New(problem.DNS, "hint", "names")), problem.DNS, "names", "hint"},

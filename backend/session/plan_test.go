@@ -108,7 +108,7 @@ func FuzzSubtract(f *testing.F) {
 		addrA, okA := netip.AddrFromSlice(a)
 		addrB, okB := netip.AddrFromSlice(b)
 		if !okA || !okB || int(aBits) > addrA.BitLen() || int(bBits) > addrB.BitLen() {
-			t.Skip()
+			return
 		}
 		p, other := netip.PrefixFrom(addrA, int(aBits)).Masked(), netip.PrefixFrom(addrB, int(bBits)).Masked()
 		left := subtract(p, other)
