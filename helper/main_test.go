@@ -35,7 +35,7 @@ func TestCommands(t *testing.T) {
 			var output bytes.Buffer
 			err := command(c.args, &output)
 			if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
-				t.Errorf("error %v, want %q", err, c.err)
+				t.Errorf("got %v, want %q", err, c.err)
 			}
 			if !strings.Contains(output.String(), c.output) {
 				t.Errorf("output %q, want %q", output.String(), c.output)

@@ -62,7 +62,7 @@ func TestReadFrameTellsAnEndFromABreak(t *testing.T) {
 func TestWriteFrameRefusesWhatNobodyReads(t *testing.T) {
 	var stream bytes.Buffer
 	if err := WriteFrame(&stream, strings.Repeat("x", MaxFrame)); err == nil || stream.Len() != 0 {
-		t.Errorf("error %v, %d bytes written", err, stream.Len())
+		t.Errorf("got %v, %d bytes written", err, stream.Len())
 	}
 }
 

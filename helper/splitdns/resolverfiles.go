@@ -10,9 +10,6 @@ import (
 // resolverFolder is where macOS looks for one file per domain (resolver(5)).
 const resolverFolder = "/etc/resolver"
 
-// maxResolverFiles bounds the files: the system reads all of them again at each change.
-const maxResolverFiles = 500
-
 // planResolverFiles are the files for the plan: one per domain, and one that adds the search domain.
 func planResolverFiles(p plan, domains []string) []plannedFile {
 	var servers strings.Builder

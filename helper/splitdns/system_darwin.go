@@ -34,6 +34,9 @@ var folderKind = restore.Kind{Name: "dns-resolver-folder", Persistent: true, Und
 // Kinds are the changes to name resolution that the journal may hold.
 func Kinds() []restore.Kind { return []restore.Kind{fileKind, flushKind, folderKind} }
 
+// maxResolverFiles bounds the files: the system reads all of them again at each change.
+const maxResolverFiles = 500
+
 // resolverFiles writes files in /etc/resolver.
 type resolverFiles struct {
 	journal *restore.Journal
