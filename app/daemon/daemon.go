@@ -103,7 +103,7 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener, c Config) err
 		d.log.Info("ending: asked to quit")
 	case <-attendance.idle():
 		d.log.Info("ending: not needed for a while")
-	case <-unreachable(calls, c.Socket):
+	case <-unreachable(calls, listener):
 		d.log.Warn("ending: the socket is gone, so that nobody could reach this daemon any more", "socket", c.Socket)
 	case failed = <-served:
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/fairlead-dev/fairlead/app/localapi"
 )
 
 func testSocket(t *testing.T) string {
@@ -24,28 +26,26 @@ func testSocket(t *testing.T) string {
 }
 
 func TestADaemonThatNobodyCanReachEnds(t *testing.T) {
+	socket := testSocket(t)
+	listener, err := localapi.Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		socket := filepath.Join(t.TempDir(), "socket")
-		for _, name := range []string{socket, socket + ".next"} {
-			if err := os.WriteFile(name, nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		replaced, kept := unreachable(ctx, socket), unreachable(ctx, socket+".next")
+		gone := unreachable(ctx, listener)
 		time.Sleep(3 * reachCheck)
 		synctest.Wait()
 		select {
-		case <-replaced:
+		case <-gone:
 			t.Fatal("unreachable while the socket is there")
 		default:
 		}
-		if err := os.Rename(socket+".next", socket); err != nil {
+		if err := os.Remove(socket); err != nil {
 			t.Fatal(err)
 		}
-		<-replaced
-		<-kept // it was moved away: as good as removed
-		<-unreachable(ctx, socket+".nothing")
+		<-gone
 	})
 }

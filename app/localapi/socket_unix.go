@@ -66,14 +66,46 @@ func Listen(socket string) (net.Listener, error) {
 		listener.Close()
 		return nil, fmt.Errorf("close the daemon's socket to others: %w", err)
 	}
-	return &userListener{Listener: listener, uid: uint32(os.Getuid()), peer: peerUID}, nil
+	if unix, ok := listener.(*net.UnixListener); ok {
+		unix.SetUnlinkOnClose(false) // it goes by name, and the name may be another's by then
+	}
+	mine, err := os.Stat(socket)
+	if err != nil {
+		listener.Close()
+		return nil, fmt.Errorf("look at the daemon's socket: %w", err)
+	}
+	return &userListener{Listener: listener, socket: socket, mine: mine, uid: uint32(os.Getuid()), peer: peerUID}, nil
 }
 
 // userListener accepts connections of one user and closes all others.
 type userListener struct {
 	net.Listener
-	uid  uint32
-	peer func(*net.UnixConn) (uint32, error)
+	socket string
+	mine   fs.FileInfo // of the socket, as it was made
+	uid    uint32
+	peer   func(*net.UnixConn) (uint32, error)
+}
+
+// Close stops listening, and removes the socket unless another process has put its own there.
+func (l *userListener) Close() error {
+	if l.reachable() {
+		_ = os.Remove(l.socket) // before closing: who finds no socket starts a daemon, who finds a dead one has to think
+	}
+	return l.Listener.Close()
+}
+
+// reachable reports whether the name still leads to the socket of l. The time tells two sockets apart that had one
+// inode number after the other.
+func (l *userListener) reachable() bool {
+	now, err := os.Stat(l.socket)
+	return err == nil && os.SameFile(l.mine, now) && l.mine.ModTime().Equal(now.ModTime())
+}
+
+// Reachable reports whether callers still find a listener of Listen under its name. They don't once somebody removed
+// the socket, as systemd does with the runtime folder when the user logs out.
+func Reachable(listener net.Listener) bool {
+	l, ok := listener.(*userListener)
+	return !ok || l.reachable()
 }
 
 func (l *userListener) Accept() (net.Conn, error) {

@@ -44,13 +44,19 @@ func TestListenReplacesASocketThatIsLeftOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first.(*userListener).Listener.(*net.UnixListener).SetUnlinkOnClose(false)
-	first.Close()
+	first.(*userListener).Listener.Close() // as when the process dies
 	second, err := Listen(socket)
 	if err != nil {
 		t.Fatal(err)
 	}
+	first.Close()
+	if _, err := os.Stat(socket); err != nil {
+		t.Error("closing the first listener removed the second one's socket")
+	}
 	second.Close()
+	if _, err := os.Stat(socket); err == nil {
+		t.Error("closing the second listener left its socket")
+	}
 }
 
 func TestOthersAreTurnedAway(t *testing.T) {

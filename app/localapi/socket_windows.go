@@ -52,6 +52,10 @@ func Listen(socket string) (net.Listener, error) {
 	return listener, nil
 }
 
+// Reachable reports whether callers still find a listener of Listen under its name: a named pipe lasts as long as the
+// process that serves it.
+func Reachable(net.Listener) bool { return true }
+
 func currentSID() (string, error) {
 	me, err := user.Current()
 	if err != nil {
