@@ -66,11 +66,7 @@ func (d *Dialer) Dial(ctx context.Context, target Target) (io.ReadWriteCloser, e
 	if err != nil {
 		return nil, fmt.Errorf("open a port-forward to pod %s/%s: %w", target.Namespace, target.Pod, cause(err))
 	}
-	stop := context.AfterFunc(ctx, session.end)
-	stream, err := openStreams(session, target)
-	if !stop() && err == nil {
-		err = ctx.Err()
-	}
+	stream, err := openStreams(ctx, session, target)
 	if err != nil {
 		session.end()
 		return nil, fmt.Errorf("open a port-forward to pod %s/%s: %w", target.Namespace, target.Pod, err)
@@ -189,39 +185,49 @@ func (d *Dialer) overSPDY(ctx context.Context, address *url.URL) (httpstream.Con
 	return upgrader.NewConnection(response)
 }
 
-// openStreams asks for the port: one stream for errors, one for data, opened at the same time to save a round trip.
-func openStreams(connection session, target Target) (*Stream, error) {
-	type opened struct {
-		stream httpstream.Stream
-		err    error
-	}
-	open := func(kind string) opened {
-		headers := http.Header{}
-		headers.Set(core.StreamType, kind)
-		headers.Set(core.PortHeader, strconv.Itoa(int(target.Port)))
-		headers.Set(core.PortForwardRequestIDHeader, "0")
-		stream, err := connection.CreateStream(headers)
-		return opened{stream, err}
-	}
-	errorsOpened := make(chan opened, 1)
-	go func() {
-		o := open(core.StreamTypeError)
-		if o.err == nil {
-			o.err = o.stream.Close() // we have nothing to say on it
+// openStreams asks for the port: one stream for errors, one for data, opened at the same time to save a round trip. It
+// does not wait for the answers when ctx ends, because they may be half a minute away.
+func openStreams(ctx context.Context, connection session, target Target) (*Stream, error) {
+	reports := openStream(connection, core.StreamTypeError, target)
+	data := openStream(connection, core.StreamTypeData, target)
+	s := &Stream{session: connection}
+	for range 2 {
+		select {
+		case o := <-data:
+			if o.err != nil {
+				return nil, fmt.Errorf("open data stream: %w", o.err)
+			}
+			s.Stream = o.stream
+		case o := <-reports:
+			if o.err != nil {
+				return nil, fmt.Errorf("open error stream: %w", o.err)
+			}
+			_ = o.stream.Close() // we have nothing to say on it
+			go s.collect(o.stream)
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
-		errorsOpened <- o
-	}()
-	data := open(core.StreamTypeData)
-	if data.err != nil {
-		return nil, fmt.Errorf("open data stream: %w", data.err)
 	}
-	reports := <-errorsOpened
-	if reports.err != nil {
-		return nil, fmt.Errorf("open error stream: %w", reports.err)
-	}
-	s := &Stream{Stream: data.stream, session: connection}
-	go s.collect(reports.stream)
 	return s, nil
+}
+
+type openedStream struct {
+	stream httpstream.Stream
+	err    error
+}
+
+// openStream asks for one stream; the answer comes over the channel.
+func openStream(connection session, kind string, target Target) <-chan openedStream {
+	headers := http.Header{}
+	headers.Set(core.StreamType, kind)
+	headers.Set(core.PortHeader, strconv.Itoa(int(target.Port)))
+	headers.Set(core.PortForwardRequestIDHeader, "0")
+	answer := make(chan openedStream, 1)
+	go func() {
+		stream, err := connection.CreateStream(headers)
+		answer <- openedStream{stream, err}
+	}()
+	return answer
 }
 
 // Stream is an open relay stream. Reads that fail say what the kubelet reported, where it did.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 	core "k8s.io/api/core/v1"
@@ -170,5 +171,28 @@ func TestDialGivesUpWithItsContext(t *testing.T) {
 	}()
 	if _, err := NewDialer(&rest.Config{Host: server.URL}).Dial(ctx, podA); err == nil {
 		t.Error("a Dial whose context is done must fail")
+	}
+}
+
+// A kubelet that has gone away mid-way answers never; whoever disconnects must not wait for it.
+func TestDialDoesNotWaitForStreamsOnceItsContextIsDone(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		upgrader := websocket.Upgrader{Subprotocols: []string{tunnelPrefix + portforward.PortForwardProtocolV1Name}}
+		conn, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		if _, _, err := conn.ReadMessage(); err == nil { // the first stream is being asked for
+			cancel()
+		}
+	}))
+	t.Cleanup(server.Close)
+	started := time.Now()
+	if _, err := NewDialer(&rest.Config{Host: server.URL}).Dial(ctx, podA); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(started); took > 20*time.Second {
+		t.Errorf("it took %s", took)
 	}
 }

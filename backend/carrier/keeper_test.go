@@ -17,20 +17,20 @@ import (
 // relayWorld is a gateway and a helper that a Keeper joins: each stream and each hand-over shows up in a channel.
 type relayWorld struct {
 	keeper  *Keeper
-	opened  chan openedStream
+	opened  chan farStream
 	handed  chan net.Conn // the helper's end
 	refuse  chan error    // answers the next Open
 	changes chan KeeperStatus
 }
 
-type openedStream struct {
+type farStream struct {
 	target Target
 	far    net.Conn // the gateway's end
 }
 
 func newRelayWorld(t *testing.T) *relayWorld {
 	t.Helper()
-	w := &relayWorld{opened: make(chan openedStream, 8), handed: make(chan net.Conn, 8), refuse: make(chan error, 8), changes: make(chan KeeperStatus, 32)}
+	w := &relayWorld{opened: make(chan farStream, 8), handed: make(chan net.Conn, 8), refuse: make(chan error, 8), changes: make(chan KeeperStatus, 32)}
 	w.keeper = &Keeper{
 		Open: func(_ context.Context, target Target) (io.ReadWriteCloser, error) {
 			select {
@@ -39,7 +39,7 @@ func newRelayWorld(t *testing.T) *relayWorld {
 			default:
 			}
 			near, far := net.Pipe()
-			w.opened <- openedStream{target, far}
+			w.opened <- farStream{target, far}
 			return near, nil
 		},
 		Hand: func(context.Context) (net.Conn, error) {
