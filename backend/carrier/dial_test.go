@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/gorilla/websocket"
 	core "k8s.io/api/core/v1"
@@ -188,11 +187,7 @@ func TestDialDoesNotWaitForStreamsOnceItsContextIsDone(t *testing.T) {
 		}
 	}))
 	t.Cleanup(server.Close)
-	started := time.Now()
 	if _, err := NewDialer(&rest.Config{Host: server.URL}).Dial(ctx, podA); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
-	}
-	if took := time.Since(started); took > 20*time.Second {
-		t.Errorf("it took %s", took)
 	}
 }
