@@ -12,6 +12,8 @@ const (
 	// buffer of 64 KiB there, and WireGuard itself has no bound: without this one, whatever is faster than the rest
 	// would fill the memory.
 	maxFlight = 1024
+	// maxFlightBytes is how many bytes those packets may have: large ones, over relays, are as good in smaller number.
+	maxFlightBytes = 4 << 20
 	// flightStall is how long nothing may come out before what was thought to be inside counts as lost: WireGuard drops
 	// packets without a word while it has no session with a peer, or when they are forged or repeated.
 	flightStall = 20 * time.Millisecond
@@ -19,10 +21,11 @@ const (
 
 // flight counts the packets that have gone into WireGuard and not come out yet.
 type flight struct {
-	mu    sync.Mutex
-	wake  sync.Cond
-	count int
-	moved uint64 // changes whenever something comes out
+	mu      sync.Mutex
+	wake    sync.Cond
+	packets int
+	bytes   int
+	moved   uint64 // changes whenever something comes out
 }
 
 func newFlight() *flight {
@@ -31,26 +34,40 @@ func newFlight() *flight {
 	return f
 }
 
-func (f *flight) add(n int) {
+func (f *flight) add(packets, bytes int) {
 	f.mu.Lock()
-	f.count += n
+	f.packets += packets
+	f.bytes += bytes
 	f.mu.Unlock()
 }
 
-// done notes that n packets have come out.
-func (f *flight) done(n int) {
+// done notes that packets have come out. The bytes may have become a few more or less on the way, by padding.
+func (f *flight) done(packets, bytes int) {
 	f.mu.Lock()
-	f.count = max(f.count-n, 0)
+	f.packets = max(f.packets-packets, 0)
+	f.bytes = max(f.bytes-bytes, 0)
+	if f.packets == 0 {
+		f.bytes = 0
+	}
 	f.moved++
 	f.mu.Unlock()
 	f.wake.Broadcast()
 }
 
-// waitBelow waits until fewer than n packets are inside, or until nothing has come out for the time of a stall.
-func (f *flight) waitBelow(n int, stall time.Duration) {
+// wait waits until there is room inside, or until nothing has come out for the time of a stall.
+func (f *flight) wait(stall time.Duration) {
+	f.waitFor(func() bool { return f.packets < maxFlight && f.bytes < maxFlightBytes }, stall)
+}
+
+// waitEmpty waits until nothing is inside, or until nothing has come out for the time of a stall.
+func (f *flight) waitEmpty(stall time.Duration) {
+	f.waitFor(func() bool { return f.packets == 0 }, stall)
+}
+
+func (f *flight) waitFor(reached func() bool, stall time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.count >= n {
+	for !reached() {
 		moved, stalled := f.moved, false
 		timer := time.AfterFunc(stall, func() {
 			f.mu.Lock()
@@ -58,12 +75,12 @@ func (f *flight) waitBelow(n int, stall time.Duration) {
 			f.mu.Unlock()
 			f.wake.Broadcast()
 		})
-		for f.count >= n && !stalled {
+		for !reached() && !stalled {
 			f.wake.Wait()
 		}
 		timer.Stop()
 		if stalled && f.moved == moved {
-			f.count = 0
+			f.packets, f.bytes = 0, 0
 		}
 	}
 }

@@ -20,6 +20,9 @@ import (
 // quantum is how much one laptop may send before the next gets its turn, in bytes.
 const quantum = 64 << 10
 
+// batchBytes is about how much goes into WireGuard at a time in bytes, so that large packets don't overrun their way.
+const batchBytes = 256 << 10
+
 // mux is the network interface of the WireGuard device: what comes out of the tunnel goes to the stack of the laptop
 // whose address is the source, and what the stacks send goes into the tunnel, laptop by laptop in turn.
 type mux struct {
@@ -117,14 +120,18 @@ func (m *mux) way(member *member) *wireguard.Way {
 }
 
 // received notes packets that go into WireGuard, and waits if there are too many inside.
-func (m *mux) received(n int) {
-	m.in.add(n)
-	m.in.waitBelow(maxFlight, flightStall)
+func (m *mux) received(packets, bytes int) {
+	m.in.add(packets, bytes)
+	m.in.wait(flightStall)
 }
 
 // Write takes packets of one peer out of the tunnel.
 func (m *mux) Write(bufs [][]byte, offset int) (int, error) {
-	defer m.in.done(len(bufs))
+	size := 0
+	for _, b := range bufs {
+		size += len(b) - offset
+	}
+	defer m.in.done(len(bufs), size)
 	if len(bufs) == 0 {
 		return 0, nil
 	}
@@ -212,14 +219,18 @@ func (m *mux) next(wait bool) *member {
 
 // Read hands packets to WireGuard, as many as there are up to a batch.
 func (m *mux) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
-	m.out.waitBelow(maxFlight, flightStall)
-	n := 0
-	for n < len(bufs) {
+	m.out.wait(flightStall)
+	n, size := 0, 0
+	for n < len(bufs) && size < batchBytes {
 		member := m.next(n == 0)
 		if member == nil {
 			break
 		}
-		n += member.stack.Collect(bufs[n:], sizes[n:], offset, member.mtu(m.way(member)), quantum)
+		count := member.stack.Collect(bufs[n:], sizes[n:], offset, member.mtu(m.way(member)), quantum)
+		for _, s := range sizes[n : n+count] {
+			size += s
+		}
+		n += count
 		if member.stack.Pending() {
 			m.ready(member)
 		}
@@ -227,7 +238,7 @@ func (m *mux) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	if n == 0 {
 		return 0, os.ErrClosed
 	}
-	m.out.add(n)
+	m.out.add(n, size)
 	return n, nil
 }
 
@@ -241,7 +252,7 @@ func (m *mux) drain(limit time.Duration) {
 		m.wake.Broadcast()
 	})
 	defer timer.Stop()
-	defer m.out.waitBelow(1, limit)
+	defer m.out.waitEmpty(limit)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for (len(m.queue) > 0 || len(m.held) > 0 || m.reading) && !timeout && !m.closed {

@@ -39,11 +39,11 @@ type Bind struct {
 type Events struct {
 	// Drained says that a way that was full may have room again.
 	Drained func()
-	// Sent says that so many datagrams with packets of a peer in them have left, or were dropped.
-	Sent func(n int)
-	// Received says that so many datagrams with packets of a peer in them have come in and go to WireGuard. It may wait:
+	// Sent says that so many packets, with so many bytes in all, have left WireGuard for a peer.
+	Sent func(packets, bytes int)
+	// Received says that so many packets, with so many bytes in all, have come in and go to WireGuard. It may wait:
 	// meanwhile nothing more is received from where these came from.
-	Received func(n int)
+	Received func(packets, bytes int)
 	// Probed says that a peer has proved to be there on a carrier, and which MTU it uses in the tunnel over it, in
 	// bytes; 0 if it does not say.
 	Probed func(publicKey [32]byte, by Carrier, mtu int)
@@ -91,7 +91,7 @@ func (b *Bind) receiveUDP(fn conn.ReceiveFunc) conn.ReceiveFunc {
 	return func(packets [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
 		n, err := fn(packets, sizes, eps)
 		var last uint32
-		data := 0
+		packetCount, byteCount := 0, 0
 		for i := range n {
 			p := packets[i][:sizes[i]]
 			if carrier.IsProbe(p) {
@@ -110,10 +110,11 @@ func (b *Bind) receiveUDP(fn conn.ReceiveFunc) conn.ReceiveFunc {
 				last = index
 			}
 			if len(p) > minMessageData { // less is a keepalive
-				data++
+				packetCount++
+				byteCount += len(p) - minMessageData
 			}
 		}
-		b.received(data)
+		b.received(packetCount, byteCount)
 		return n, err
 	}
 }
@@ -122,7 +123,7 @@ func (b *Bind) receiveRelay(fn conn.ReceiveFunc) conn.ReceiveFunc {
 	return func(packets [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
 		n, err := fn(packets, sizes, eps)
 		var last uint32
-		data := 0
+		packetCount, byteCount := 0, 0
 		for i := range n {
 			p := packets[i][:sizes[i]]
 			index, ok := sessionOf(p)
@@ -134,17 +135,18 @@ func (b *Bind) receiveRelay(fn conn.ReceiveFunc) conn.ReceiveFunc {
 				last = index
 			}
 			if len(p) > minMessageData { // less is a keepalive
-				data++
+				packetCount++
+				byteCount += len(p) - minMessageData
 			}
 		}
-		b.received(data)
+		b.received(packetCount, byteCount)
 		return n, err
 	}
 }
 
-func (b *Bind) received(n int) {
-	if n > 0 && b.events.Received != nil {
-		b.events.Received(n)
+func (b *Bind) received(packets, bytes int) {
+	if packets > 0 && b.events.Received != nil {
+		b.events.Received(packets, bytes)
 	}
 }
 
@@ -154,8 +156,8 @@ func (b *Bind) WayOf(session uint32) *Way { return b.sessions.way(session) }
 
 // Send implements conn.Bind. Over a relay it never waits.
 func (b *Bind) Send(datagrams [][]byte, endpoint conn.Endpoint) error {
-	if b.sessions.sent(datagrams) && b.events.Sent != nil {
-		defer b.events.Sent(len(datagrams))
+	if packets, bytes := b.sessions.sent(datagrams); packets > 0 && b.events.Sent != nil {
+		defer b.events.Sent(packets, bytes)
 	}
 	if relay, ok := endpoint.(*relayEndpoint); ok {
 		return relay.stream.send(datagrams)

@@ -43,7 +43,7 @@ type stream struct {
 
 	mu     sync.Mutex
 	wake   sync.Cond
-	queue  []byte // frames to be written
+	queue  frameQueue // to be written
 	closed bool
 }
 
@@ -63,11 +63,8 @@ func (s *stream) send(datagrams [][]byte) error {
 		return net.ErrClosed
 	}
 	for _, d := range datagrams {
-		if len(s.queue)+len(d) > relayQueueHard {
-			continue
-		}
-		if longer, err := carrier.AppendFrame(s.queue, d); err == nil {
-			s.queue = longer
+		if s.queue.size+len(d) <= relayQueueHard {
+			s.queue.push(d)
 		}
 	}
 	s.wake.Signal()
@@ -78,32 +75,35 @@ func (s *stream) send(datagrams [][]byte) error {
 func (s *stream) full() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.queue) >= relayQueue && !s.closed
+	return s.queue.size >= relayQueue && !s.closed
 }
 
 // write writes queued frames until the stream fails or closes. drained is called whenever a full queue has been
 // taken over for writing.
 func (s *stream) write(drained func()) error {
-	var writing []byte
+	var writing frameQueue
+	var slices [][]byte
 	for {
 		s.mu.Lock()
-		for len(s.queue) == 0 && !s.closed {
+		for s.queue.size == 0 && !s.closed {
 			s.wake.Wait()
 		}
 		if s.closed {
 			s.mu.Unlock()
 			return net.ErrClosed
 		}
-		wasFull := len(s.queue) >= relayQueue
-		if cap(writing) > 4*relayQueue {
-			writing = nil // a burst does not keep its memory
-		}
-		writing, s.queue = s.queue, writing[:0]
+		wasFull := s.queue.size >= relayQueue
+		writing, s.queue = s.queue, writing
 		s.mu.Unlock()
-		if err := s.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-			return fmt.Errorf("set relay deadline: %w", err)
+
+		slices = writing.appendTo(slices[:0])
+		buffers := net.Buffers(slices) // WriteTo eats it: slices keeps the memory
+		err := s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if err == nil {
+			_, err = buffers.WriteTo(s.conn)
 		}
-		if _, err := s.conn.Write(writing); err != nil {
+		writing.release()
+		if err != nil {
 			return fmt.Errorf("write relay stream: %w", err)
 		}
 		if wasFull {
@@ -116,7 +116,7 @@ func (s *stream) write(drained func()) error {
 func (s *stream) close() {
 	s.mu.Lock()
 	s.closed = true
-	s.queue = nil
+	s.queue.release()
 	s.mu.Unlock()
 	s.wake.Broadcast()
 	_ = s.conn.Close()

@@ -45,18 +45,22 @@ type session struct {
 	since time.Time
 }
 
-// sent notes the sessions that datagrams on their way out begin. It reports whether there are data among them.
-func (s *sessions) sent(datagrams [][]byte) (data bool) {
+// sent notes the sessions that datagrams on their way out begin. It returns how many packets are in the others, and how
+// many bytes those have, with padding.
+func (s *sessions) sent(datagrams [][]byte) (packets, bytes int) {
 	for _, d := range datagrams {
 		if len(d) < 8 || d[0] != messageInitiation && d[0] != messageResponse {
-			data = data || len(d) > minMessageData
+			if len(d) > minMessageData {
+				packets++
+				bytes += len(d) - minMessageData
+			}
 			continue
 		}
 		now := time.Now()
 		s.m.Store(binary.LittleEndian.Uint32(d[4:]), &session{since: now})
 		s.prune(now)
 	}
-	return data
+	return packets, bytes
 }
 
 // prune forgets sessions that can't be in use any more.
