@@ -4,6 +4,7 @@ package controller
 
 import (
 	"encoding/base64"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -223,6 +224,25 @@ func TestBadSpecsAreRefused(t *testing.T) {
 				t.Error("the laptop is let in")
 			}
 		})
+	}
+}
+
+func TestOneUserCannotFillTheGateway(t *testing.T) {
+	l := &ledger{pool: testPool(t, "198.19.0.0/16"), leases: map[string]lease{}}
+	admit := func(name, user string, b byte) error {
+		_, err := l.admit(name, v1alpha1.ConnectionSpec{User: user, PublicKey: key(b)}, v1alpha1.ConnectionStatus{})
+		return err
+	}
+	for i := range byte(maxPerUser) {
+		if err := admit("c"+string(rune('A'+i)), "anna", i+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := admit("more", "anna", 200); err == nil || !strings.Contains(err.Error(), "anna has 100 connections") {
+		t.Errorf("error %v", err)
+	}
+	if err := errors.Join(admit("cA", "anna", 201), admit("bobs", "bob", 202)); err != nil {
+		t.Errorf("one who is in, or another user: %v", err)
 	}
 }
 

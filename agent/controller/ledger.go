@@ -27,10 +27,14 @@ type Mapping struct {
 	Range, Mapped netip.Prefix
 }
 
+// maxPerUser bounds what one user can make the gateway hold. It leaves room for teams that share one user.
+const maxPerUser = 100
+
 // lease is what a Connection holds: its slot in the pool and its key.
 type lease struct {
 	slot int
 	key  [32]byte
+	user string
 }
 
 // ledger keeps apart what Connections hold, so that no two have the same addresses or key. It can be built again from
@@ -73,10 +77,17 @@ func (l *ledger) admit(name string, spec v1alpha1.ConnectionSpec, status v1alpha
 	if err != nil {
 		return l.refuse(name, err)
 	}
+	others := 0
 	for other, held := range l.leases {
 		if other != name && held.key == key {
 			return l.refuse(name, errors.New("another Connection has this public key; disconnect and connect again to get a new one"))
 		}
+		if other != name && held.user == spec.User {
+			others++
+		}
+	}
+	if others >= maxPerUser {
+		return l.refuse(name, fmt.Errorf("%s has %d connections already: disconnect some, or delete those that are idle", spec.User, others))
 	}
 	unavailable, err := parsePrefixes(spec.UnavailableRanges)
 	if err != nil {
@@ -93,7 +104,7 @@ func (l *ledger) admit(name string, spec v1alpha1.ConnectionSpec, status v1alpha
 	if err != nil {
 		return l.refuse(name, fmt.Errorf("%w: the gateway's range %s is used up or in use on the laptop (chart value tunnel.ipv4Range)", err, l.pool.IPv4))
 	}
-	l.leases[name] = lease{slot: slot, key: key}
+	l.leases[name] = lease{slot: slot, key: key, user: spec.User}
 	return Peer{Name: name, PublicKey: key, Pair: l.pool.Pair(slot), Namespace: spec.Namespace, Mappings: mappings}, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/go-logr/logr"
@@ -58,6 +59,7 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	g.fail = cancel
 	managed := make(chan error, 1)
 	go func() {
 		err := g.manager.Start(ctx)
@@ -94,8 +96,8 @@ type gateway struct {
 	warm            atomic.Bool                   // the caches are full
 	leading         atomic.Bool                   // serve was called
 	tunnel          atomic.Pointer[tunnel.Tunnel] // while the data plane works
-	wait            func() error                  // for the controller to stop
-	relayed         chan error
+	parts           sync.WaitGroup                // what serve started besides the tunnel
+	fail            context.CancelCauseFunc       // ends the process
 }
 
 func newGateway(config Config, log *slog.Logger) (*gateway, error) {
@@ -113,7 +115,7 @@ func newGateway(config Config, log *slog.Logger) (*gateway, error) {
 	if config.Domain == "" {
 		config.Domain = domain
 	}
-	g := &gateway{config: config, log: log, rest: restConfig, relayed: make(chan error, 1)}
+	g := &gateway{config: config, log: log, rest: restConfig}
 	g.dns = clusterdns.NewServer(config.Domain, clusterdns.NewUpstream(servers))
 	g.peers = newPeers(g.dns)
 
@@ -200,10 +202,10 @@ func (g *gateway) serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for relay streams: %w", err)
 	}
-	go func() { g.relayed <- plane.ServeRelay(ctx, listener) }()
+	g.start(ctx, "serve relay streams", func() error { return plane.ServeRelay(ctx, listener) })
 
 	public := plane.PublicKey()
-	g.wait, err = controller.Run(ctx, g.manager, g.hasServiceCIDRs, controller.Options{
+	wait, err := controller.Run(ctx, g.manager, g.hasServiceCIDRs, controller.Options{
 		Cluster: g.config.Cluster, Pool: pool, Peers: g.peers, ForgetAfter: g.config.ForgetAfter, Log: g.log,
 		Identity: controller.Identity{
 			PublicKey: base64.StdEncoding.EncodeToString(public[:]), Version: g.config.Version, ClusterDomain: g.config.Domain,
@@ -213,6 +215,7 @@ func (g *gateway) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	g.start(ctx, "answer Connections", wait)
 	if err := markActive(ctx, g.manager.GetAPIReader(), g.manager.GetClient(), g.config.Pod); err != nil {
 		return err
 	}
@@ -221,16 +224,21 @@ func (g *gateway) serve(ctx context.Context) error {
 	return nil
 }
 
-// stop ends what serve began: open connections are told, rather than left to find out.
-func (g *gateway) stop() {
-	if g.wait != nil {
-		if err := g.wait(); err != nil {
-			g.log.Warn("stop the controller", "error", err)
+// start runs a part of the gateway that goes on until ctx ends. If it ends before, so does the process: a new one is
+// in a known state.
+func (g *gateway) start(ctx context.Context, what string, run func() error) {
+	g.parts.Go(func() {
+		if err := run(); ctx.Err() == nil {
+			g.fail(fmt.Errorf("%s: ended early: %w", what, err))
 		}
-	}
+	})
+}
+
+// stop ends what serve began, after its context has ended. Open connections are told, rather than left to find out.
+func (g *gateway) stop() {
+	g.parts.Wait()
 	if plane := g.tunnel.Swap(nil); plane != nil {
 		plane.Close()
-		<-g.relayed
 	}
 }
 
