@@ -88,10 +88,10 @@ func TestChoose(t *testing.T) {
 	}
 	all := []netip.Prefix{netip.MustParsePrefix("198.0.0.0/8")}
 	if _, err := pool.Choose("anna", none, all); !errors.Is(err, ErrPoolExhausted) {
-		t.Errorf("error %v, want %v", err, ErrPoolExhausted)
+		t.Errorf("choose a slot of none: %v, want %v", err, ErrPoolExhausted)
 	}
 	if _, err := pool.Choose("anna", func(int) bool { return true }, nil); !errors.Is(err, ErrPoolExhausted) {
-		t.Errorf("error %v, want %v", err, ErrPoolExhausted)
+		t.Errorf("choose a slot of none: %v, want %v", err, ErrPoolExhausted)
 	}
 }
 

@@ -239,7 +239,7 @@ func TestOneUserCannotFillTheGateway(t *testing.T) {
 		}
 	}
 	if err := admit("more", "anna", 200); err == nil || !strings.Contains(err.Error(), "anna has 100 connections") {
-		t.Errorf("error %v", err)
+		t.Errorf("admit the 101st: %v", err)
 	}
 	if err := errors.Join(admit("cA", "anna", 201), admit("bobs", "bob", 202)); err != nil {
 		t.Errorf("one who is in, or another user: %v", err)

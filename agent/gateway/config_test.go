@@ -60,7 +60,7 @@ func TestParseConfigRefuses(t *testing.T) {
 		}
 	}
 	if _, err := ParseConfig("1.2.3", []string{"-h"}, pod, io.Discard); !errors.Is(err, flag.ErrHelp) {
-		t.Errorf("error %v, want that help was asked for", err)
+		t.Errorf("parse -h: %v, want that help was asked for", err)
 	}
 	for variable, value := range map[string]string{"POD_NAME": "", "POD_NAMESPACE": "", "POD_IPS": "x", "MEMORY_LIMIT": "1Gi"} {
 		environment := func(name string) string {

@@ -101,7 +101,7 @@ func TestStatusSaysWhichRightIsMissing(t *testing.T) {
 	})
 	_, err := m.Status(t.Context(), "")
 	if !errors.Is(err, problem.New(problem.Forbidden, "", "")) {
-		t.Errorf("error %v", err)
+		t.Errorf("ask without the right: %v", err)
 	}
 }
 
