@@ -34,7 +34,8 @@ done
 ls -A /etc/systemd/resolved.conf.d /etc/resolver /etc/NetworkManager/conf.d 2>/dev/null
 if [ -S /run/dbus/system_bus_socket ]; then
 	echo "== resolvectl"
-	resolvectl --no-pager status 2>&1 | sed -e '/Current DNS Server/d' -e 's/ *$//'
+	# systemd-resolved indents by the longest line, and has one more once it was asked: which server it used last.
+	resolvectl --no-pager status 2>&1 | sed -e '/Current DNS Server/d' -e 's/^ *//' -e 's/ *$//'
 fi
 true
 `
