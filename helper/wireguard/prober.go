@@ -21,6 +21,10 @@ const (
 	overdueMin = 400 * time.Millisecond
 	overdueMax = 2 * time.Second
 
+	// lateSamples is how many late answers in a row it takes to believe that the path became that slow: single ones are
+	// of probes that waited for a link to come back.
+	lateSamples = 3
+
 	// maxPending bounds how many probes of a carrier are remembered.
 	maxPending = 32
 
@@ -62,6 +66,7 @@ type track struct {
 	lastAnswer time.Time
 	rtt        time.Duration // smoothed
 	variance   time.Duration
+	late       int            // answers in a row that were overdue
 	pending    []pendingProbe // sent and not answered, the oldest first
 	next       time.Time
 	hurry      int // how many of burst are left
@@ -124,7 +129,7 @@ func (t *track) answered(now time.Time, round uint64) bool {
 	if i < 0 {
 		return false
 	}
-	t.smooth(now.Sub(t.pending[i].sent))
+	t.measure(now.Sub(t.pending[i].sent), t.pending[i].overdue)
 	t.health.Answered++
 	t.lastAnswer = now
 	t.pending = slices.Delete(t.pending, 0, i+1)
@@ -135,6 +140,16 @@ func (t *track) answered(now time.Time, round uint64) bool {
 		}
 	}
 	return true
+}
+
+// measure takes in a round-trip time, unless it is that of a single late answer.
+func (t *track) measure(rtt time.Duration, overdue bool) {
+	if !overdue {
+		t.late = 0
+	} else if t.late++; t.rtt > 0 && t.late < lateSamples {
+		return
+	}
+	t.smooth(rtt)
 }
 
 // smooth takes in a round-trip time as TCP does (RFC 6298, section 2).

@@ -131,6 +131,26 @@ func TestProberSlowPath(t *testing.T) {
 	}
 }
 
+// TestProberLateAnswer does not take the wait for a link for the length of a path, but sees that a path became slow.
+func TestProberLateAnswer(t *testing.T) {
+	w := newWorld(10*time.Millisecond, first)
+	w.prober.active = api.CarrierUDP
+	w.prober.setUDP(w.now, []netip.AddrPort{first})
+	w.run(2 * time.Second)
+	w.rtt = 900 * time.Millisecond
+	w.run(500 * time.Millisecond) // one probe
+	w.rtt = 10 * time.Millisecond
+	w.run(5 * time.Second)
+	if udp, _ := w.health(); udp.RTT > 11 {
+		t.Errorf("one late answer: RTT %v", udp.RTT)
+	}
+	w.rtt = 900 * time.Millisecond
+	w.run(30 * time.Second)
+	if udp, _ := w.health(); udp.RTT < 800 || udp.Unanswered > 0 {
+		t.Errorf("a slow path: RTT %v, %d unanswered", udp.RTT, udp.Unanswered)
+	}
+}
+
 func TestProberFindsEndpoint(t *testing.T) {
 	w := newWorld(5*time.Millisecond, second)
 	w.prober.active = api.CarrierUDP
