@@ -83,6 +83,12 @@ given_cluster_down() {
 	show sudo "$PWD/bin/fairlead" helper uninstall
 }
 
+# Network namespaces and containers are root's; joining a cluster of one's own is not.
+if [ -z "$kubeconfig" ] && [ "$(id -u)" != 0 ]; then
+	echo "The demo's cluster is made of network namespaces and containers, which takes root:"
+	exec sudo --preserve-env=DEMO_KUBECONFIG env "PATH=$PATH" "$PWD/build/demo.sh" "$@"
+fi
+
 case ${1:-up} in
 up)
 	build/install-deps.sh

@@ -62,4 +62,4 @@ if ! command -v apt-get >/dev/null; then
 fi
 install_packages ca-certificates curl git make unzip gcc libc6-dev
 go_is_recent || install_go
-tests/cluster/install-deps.sh
+as_root tests/cluster/install-deps.sh

@@ -6,7 +6,7 @@
 # use their own sockets.
 set -euo pipefail
 
-packages=(containerd runc containernetworking-plugins iptables iproute2 conntrack socat dbus-daemon util-linux curl iputils-ping)
+packages=(containerd runc containernetworking-plugins iptables iproute2 conntrack socat dbus-daemon systemd procps util-linux curl iputils-ping)
 
 missing=()
 for package in "${packages[@]}"; do
