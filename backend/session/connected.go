@@ -341,7 +341,11 @@ func (l *link) describeCarrier() CarrierStatus {
 func (l *link) notes() []string {
 	notes := slices.Clone(l.status.Notes)
 	if t := l.apiTrouble.Load(); t != nil && time.Since(t.since) > l.run.patience.note {
-		notes = append(notes, fmt.Sprintf("the API server has not answered since %s; the tunnel does not need it, but changes in the cluster go unnoticed", t.since.Format(time.TimeOnly)))
+		consequence := "UDP does not need it, but changes in the cluster go unnoticed"
+		if l.status.Carrier == api.CarrierRelay {
+			consequence = "the relay needs it"
+		}
+		notes = append(notes, fmt.Sprintf("the API server has not answered since %s; %s", t.since.Format(time.TimeOnly), consequence))
 	}
 	if l.connection.Status.Phase == v1alpha1.ConnectionPending && l.connection.Status.Message != "" {
 		notes = append(notes, "the gateway says: "+l.connection.Status.Message)

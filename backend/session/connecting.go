@@ -167,11 +167,17 @@ func (l *link) accept(applied *v1alpha1.Connection) {
 
 // awaitAnswer waits until the gateway has answered the Connection as it was announced last.
 func (l *link) awaitAnswer(ctx context.Context) error {
+	silence := time.NewTimer(l.run.patience.silence)
+	defer silence.Stop()
 	for {
 		if err, done := l.answered(); done {
 			return err
 		}
 		select {
+		case <-silence.C:
+			if err := l.gatewayAbsent(ctx); err != nil {
+				return err
+			}
 		case l.connection = <-l.changes:
 		case <-l.gone:
 			if err := l.announce(ctx); err != nil {
@@ -204,6 +210,25 @@ func (l *link) answered() (error, bool) {
 	return nil, false
 }
 
+// gatewayAbsent says that no gateway runs in the namespace, if that is so and there never was one in this session. A
+// gateway that was there and is being replaced is waited for.
+func (l *link) gatewayAbsent(ctx context.Context) error {
+	if !l.run.since.IsZero() {
+		return nil
+	}
+	pods, err := l.access.GatewayPods(ctx, l.namespace)
+	if err != nil || len(pods) > 0 {
+		return nil // the answer may still come
+	}
+	return l.noGateway()
+}
+
+func (l *link) noGateway() error {
+	return problem.New(problem.GatewayMissing,
+		"Install it with: fairlead gateway install. If it is in another namespace, name that with --gateway-namespace.",
+		"no gateway runs in namespace %q", l.namespace)
+}
+
 // gatewaySilent says how the gateway's pods are, as far as the user may know.
 func (l *link) gatewaySilent() error {
 	p := problem.New(problem.GatewayNotReady, "See: fairlead gateway status, and kubectl get pods --namespace "+l.namespace+".",
@@ -214,6 +239,8 @@ func (l *link) gatewaySilent() error {
 	switch {
 	case err != nil:
 		p.Details = append(p.Details, err.Error())
+	case len(pods) == 0 && l.run.since.IsZero():
+		return l.noGateway()
 	case len(pods) == 0:
 		p.Details = append(p.Details, "it has no pod: its deployment may be scaled to zero")
 	}

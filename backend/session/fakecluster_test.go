@@ -35,6 +35,7 @@ type fakeCluster struct {
 	forbidden  bool // the user may not touch Connections
 	absent     bool // there is no gateway, and so no API
 	silent     bool // the gateway does not answer
+	pods       []core.Pod
 	status     v1alpha1.ConnectionStatus
 	connection *v1alpha1.Connection
 	version    int64
@@ -45,7 +46,10 @@ type fakeCluster struct {
 }
 
 func newFakeCluster(t *testing.T) *fakeCluster {
-	c := &fakeCluster{status: goodStatus(), version: 10, changed: make(chan struct{})}
+	c := &fakeCluster{
+		status: goodStatus(), version: 10, changed: make(chan struct{}),
+		pods: []core.Pod{{ObjectMeta: metav1.ObjectMeta{Namespace: "fairlead", Name: "gateway-1"}, Status: core.PodStatus{Phase: core.PodRunning}}},
+	}
 	c.server = httptest.NewServer(http.HandlerFunc(c.serve))
 	t.Cleanup(func() {
 		c.server.CloseClientConnections()
@@ -106,7 +110,7 @@ func (c *fakeCluster) drop() {
 
 func (c *fakeCluster) serve(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
-	broken, forbidden, absent := c.broken, c.forbidden, c.absent
+	broken, forbidden, absent, pods := c.broken, c.forbidden, c.absent, c.pods
 	c.mu.Unlock()
 	resource := schema.GroupResource{Group: "fairlead.dev", Resource: "connections"}
 	switch path := r.URL.Path; {
@@ -125,7 +129,7 @@ func (c *fakeCluster) serve(w http.ResponseWriter, r *http.Request) {
 			Status:   authorization.SubjectAccessReviewStatus{Allowed: !forbidden},
 		})
 	case strings.HasSuffix(path, "/pods"):
-		reply(w, http.StatusOK, core.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}})
+		reply(w, http.StatusOK, core.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}, Items: pods})
 	case absent:
 		reply(w, http.StatusNotFound, apierrors.NewNotFound(resource, "").Status())
 	case path == "/apis/fairlead.dev/v1alpha1":

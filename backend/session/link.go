@@ -196,10 +196,8 @@ func (l *link) follow(since string) {
 			case <-l.ctx.Done():
 			}
 			continue
-		case isFatal(err):
-			offer(l.failed, err)
-		case !errors.Is(err, cluster.ErrWatchEnded) && l.apiTrouble.Load() == nil:
-			l.apiTrouble.Store(&trouble{err, time.Now()})
+		case !errors.Is(err, cluster.ErrWatchEnded):
+			l.troubled(err)
 		}
 		l.run.log.Debug("watch ended", "error", err)
 		select {
@@ -207,6 +205,16 @@ func (l *link) follow(since string) {
 		case <-l.ctx.Done():
 		}
 		pause = min(2*pause, longestRewatch)
+	}
+}
+
+// troubled notes that the API server does not show the Connection. A refusal is a problem once it has lasted: an API
+// server that has just started refuses for a moment what it allows.
+func (l *link) troubled(err error) {
+	l.apiTrouble.CompareAndSwap(nil, &trouble{err, time.Now()})
+	since := l.apiTrouble.Load()
+	if isFatal(err) && (!isClosed(l.isUp) || since != nil && time.Since(since.since) > l.run.patience.note) {
+		offer(l.failed, err)
 	}
 }
 

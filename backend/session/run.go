@@ -39,6 +39,8 @@ type run struct {
 type patience struct {
 	// gateway bounds how long the gateway may take to answer a Connection. It covers a change of leader.
 	gateway time.Duration
+	// silence is how long the gateway may take before connecting looks whether there is one at all.
+	silence time.Duration
 	// answer bounds how long a new tunnel may stay without any answer.
 	answer time.Duration
 	// names is how long connecting waits for names to resolve once the gateway answers. Addresses work by then, so
@@ -48,7 +50,7 @@ type patience struct {
 	note time.Duration
 }
 
-var usualPatience = patience{gateway: 15 * time.Second, answer: 12 * time.Second, names: 4 * time.Second, note: 5 * time.Second}
+var usualPatience = patience{gateway: 15 * time.Second, silence: time.Second, answer: 12 * time.Second, names: 4 * time.Second, note: 5 * time.Second}
 
 func newRun(m *Manager, r *request) *run {
 	ctx, cancel := context.WithCancel(context.Background())

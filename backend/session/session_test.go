@@ -29,7 +29,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{helper: newFakeHelper(), cluster: newFakeCluster(t)}
 	w.manager = NewManager(Dependencies{Version: "0.1.0", Helper: w.helper, LaptopID: "laptop"})
-	w.manager.patience = patience{gateway: 300 * time.Millisecond, answer: 300 * time.Millisecond, names: 100 * time.Millisecond, note: 50 * time.Millisecond}
+	w.manager.patience = patience{gateway: 300 * time.Millisecond, silence: time.Minute, answer: 300 * time.Millisecond, names: 100 * time.Millisecond, note: 50 * time.Millisecond}
 	w.options = Options{Kubeconfigs: []string{w.cluster.kubeconfig(t)}, Environment: []string{"PATH=/bin"}}
 	t.Cleanup(w.manager.Close)
 	return w
@@ -132,7 +132,8 @@ func TestConnectFailsClearlyAndPutsEverythingBack(t *testing.T) {
 		{"no right", func(w *world) { w.cluster.forbidden = true }, problem.Forbidden, "create pods/portforward in namespace fairlead", false},
 		{"no gateway", func(w *world) { w.cluster.absent = true }, problem.GatewayMissing, "fairlead", false},
 		{"no gateway and no right", func(w *world) { w.cluster.absent, w.cluster.forbidden = true, true }, problem.GatewayMissing, "fairlead", false},
-		{"gateway silent", func(w *world) { w.cluster.silent = true }, problem.GatewayNotReady, "no pod", false},
+		{"gateway silent", func(w *world) { w.cluster.silent = true }, problem.GatewayNotReady, "pod gateway-1: Running, not ready", false},
+		{"gateway's API without a gateway", func(w *world) { w.cluster.silent, w.cluster.pods = true, nil }, problem.GatewayMissing, "no gateway runs", false},
 		{"gateway refuses", func(w *world) {
 			w.cluster.status.Phase, w.cluster.status.Message = v1alpha1.ConnectionRefused, "no address is free"
 		}, problem.GatewayNotReady, "no address is free", false},
@@ -341,6 +342,20 @@ func TestAPIServerGoneIsANoteOnly(t *testing.T) {
 	}
 	w.cluster.set(func(c *fakeCluster) { c.broken = 0 })
 	w.await(t, "forgotten", func(s Status) bool { return s.State == Connected && len(s.Notes) == 0 })
+}
+
+func TestARightThatIsTakenAwayIsAProblem(t *testing.T) {
+	w := newWorld(t)
+	w.connect(t)
+	w.cluster.set(func(c *fakeCluster) { c.forbidden, c.broken = true, http.StatusServiceUnavailable }) // ends the watch
+	w.await(t, "noted", func(s Status) bool { return len(s.Notes) > 0 })
+	w.cluster.set(func(c *fakeCluster) { c.broken = 0 })
+	s := w.await(t, "shown", func(s Status) bool { return s.Problem != nil })
+	if s.Problem.Code != problem.Forbidden || s.State != Connected {
+		t.Errorf("got %s, %+v", s.State, s.Problem)
+	}
+	w.cluster.set(func(c *fakeCluster) { c.forbidden = false })
+	w.await(t, "well again", func(s Status) bool { return s.Problem == nil })
 }
 
 func TestNamesThatDoNotResolveAreAProblemOfAConnection(t *testing.T) {
