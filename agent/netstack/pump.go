@@ -28,6 +28,7 @@ type tcpFlow struct {
 	wq        *waiter.Queue
 	conn      net.Conn // the cluster's side
 	aborted   atomic.Bool
+	answered  chan struct{} // closed when the target has said all, before the laptop is told
 	sendShare int64
 }
 
@@ -36,8 +37,15 @@ type tcpFlow struct {
 func (f *tcpFlow) run() {
 	setTCPOptions(f.ep)
 	var wg sync.WaitGroup
+	f.answered = make(chan struct{})
 	wg.Go(f.toTarget)
-	f.toLaptop()
+	if f.toLaptop() == nil {
+		close(f.answered)
+		_ = f.ep.Shutdown(tcpip.ShutdownWrite) // fails only when the connection is gone already
+	} else {
+		f.abort()
+		close(f.answered)
+	}
 	wg.Wait()
 	f.ep.Close()
 	_ = f.conn.Close()
@@ -74,11 +82,33 @@ func (f *tcpFlow) toTarget() {
 			<-ready
 		case errors.Is(err, io.EOF):
 			closeWrite(f.conn)
+			f.watch(ready)
 			return
 		default:
 			f.abort()
 			return
 		}
+	}
+}
+
+// watch waits for the end of the other direction, and ends it if the laptop is lost meanwhile: nobody reads from it any
+// more who would notice.
+func (f *tcpFlow) watch(ready <-chan struct{}) {
+	for {
+		select {
+		case <-f.answered:
+			return
+		case <-ready:
+		}
+		if f.ep.Readiness(waiter.EventHUp|waiter.EventErr)&(waiter.EventHUp|waiter.EventErr) == 0 {
+			continue
+		}
+		select {
+		case <-f.answered: // the connection has ended as it should
+		default:
+			f.abort()
+		}
+		return
 	}
 }
 
@@ -107,8 +137,8 @@ func (f *tcpFlow) moveToTarget() error {
 	return writeErr
 }
 
-// toLaptop moves the target's data to the laptop.
-func (f *tcpFlow) toLaptop() {
+// toLaptop moves the target's data to the laptop, until they end or something fails.
+func (f *tcpFlow) toLaptop() error {
 	entry, ready := waiter.NewChannelEntry(waiter.WritableEvents | waiter.EventHUp | waiter.EventErr)
 	f.wq.EventRegister(&entry)
 	defer f.wq.EventUnregister(&entry)
@@ -117,29 +147,24 @@ func (f *tcpFlow) toLaptop() {
 		f.adjustSendBuffer()
 		n, array, err := source.read()
 		if n > 0 {
-			if !f.writeAll(array[:n], ready) {
-				pumpBuffers.Put(array)
-				f.abort()
-				return
+			if writeErr := f.writeAll(array[:n], ready); writeErr != nil {
+				err = writeErr
 			}
 		}
 		if array != nil {
 			pumpBuffers.Put(array)
 		}
 		switch {
-		case err == nil:
 		case errors.Is(err, io.EOF):
-			_ = f.ep.Shutdown(tcpip.ShutdownWrite) // fails only when the connection is gone already
-			return
-		default:
-			f.abort()
-			return
+			return nil
+		case err != nil:
+			return err
 		}
 	}
 }
 
-// writeAll queues data for the laptop, waiting for room. It reports false when the connection is gone.
-func (f *tcpFlow) writeAll(data []byte, ready <-chan struct{}) bool {
+// writeAll queues data for the laptop, waiting for room. It fails when the connection is gone.
+func (f *tcpFlow) writeAll(data []byte, ready <-chan struct{}) error {
 	for len(data) > 0 {
 		n, err := f.ep.Write(bytes.NewReader(data), tcpip.WriteOptions{})
 		switch err.(type) {
@@ -148,10 +173,10 @@ func (f *tcpFlow) writeAll(data []byte, ready <-chan struct{}) bool {
 		case *tcpip.ErrWouldBlock:
 			<-ready
 		default:
-			return false
+			return errors.New(err.String())
 		}
 	}
-	return true
+	return nil
 }
 
 // adjustSendBuffer follows the share that a connection has, when it has changed by much.

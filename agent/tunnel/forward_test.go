@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -502,5 +503,124 @@ func TestSetPeerRefuses(t *testing.T) {
 	tunnel.Close()
 	if err := tunnel.SetPeer(good); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("after Close: %v", err)
+	}
+}
+
+// A laptop that goes away after it has said all is noticed, though nobody reads from it any more.
+func TestLaptopLostAfterHalfClose(t *testing.T) {
+	tunnel, _ := newTunnel(t, Config{})
+	l := newLaptop(t, tunnel, 1, 1280)
+	ended := make(chan struct{})
+	port := listen(t, "tcp4", func(c *net.TCPConn) {
+		_, _ = io.Copy(io.Discard, c)
+		_, _ = c.Write([]byte("x")) // tells the laptop that its end has come through
+		for {
+			if _, err := c.Read(make([]byte, 1)); err != nil && !errors.Is(err, io.EOF) {
+				close(ended)
+				return
+			}
+			if _, err := c.Write(nil); err != nil {
+				close(ended)
+				return
+			}
+			time.Sleep(time.Millisecond)
+			if err := deadSocket(c); err != nil {
+				close(ended)
+				return
+			}
+		}
+	})
+	c := l.dial(service4, port)
+	if err := c.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	tunnel.RemovePeer(l.peer.PublicKey)
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("the target was not told")
+	}
+}
+
+// deadSocket returns a connection's pending error, such as a reset.
+func deadSocket(c *net.TCPConn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var pending int
+	if err := raw.Control(func(fd uintptr) {
+		pending, _ = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ERROR)
+	}); err != nil {
+		return err
+	}
+	if pending != 0 {
+		return syscall.Errno(pending)
+	}
+	return nil
+}
+
+// A laptop that takes all it can get leaves room for another one's small requests.
+func TestFairness(t *testing.T) {
+	tunnel, _ := newTunnel(t, Config{})
+	greedy, modest := newLaptop(t, tunnel, 1, 1280), newLaptop(t, tunnel, 2, 1280)
+	source := listen(t, "tcp4", func(c *net.TCPConn) {
+		b := make([]byte, 1<<20)
+		for {
+			if _, err := c.Write(b); err != nil {
+				return
+			}
+		}
+	})
+	echo := listen(t, "tcp4", echoServer)
+	for range 4 {
+		c := greedy.dial(service4, source)
+		go func() { _, _ = io.Copy(io.Discard, c) }()
+	}
+	c := modest.dial(service4, echo)
+	for range 100 {
+		if _, err := c.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Nothing goes on after Close.
+func TestCloseLeavesNothing(t *testing.T) {
+	before := runtime.NumGoroutine()
+	tunnel, _ := newTunnel(t, Config{Echo: fakeEcho, DNS: &dnsEcho{}})
+	l := newLaptop(t, tunnel, 1, 1280)
+	port := listen(t, "tcp4", echoServer)
+	udp := udpServer(t, "udp4", func(c net.PacketConn, b []byte, from net.Addr) { _, _ = c.WriteTo(b, from) })
+	for range 20 {
+		c := l.dial(service4, port)
+		_, _ = c.Write([]byte("x"))
+	}
+	u := l.dialUDP(service4, udp)
+	_, _ = u.Write([]byte("x"))
+	if _, err := u.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := ping(t, l, service4, 56); err != nil {
+		t.Fatal(err)
+	}
+	l.device.Close()
+	l.bind.end()
+	tunnel.Close()
+	tunnel.Close()
+	const own = 4 // the two servers of the test, and what the runtime may have started
+	deadline := time.Now().Add(20 * time.Second)
+	for runtime.NumGoroutine() > before+own {
+		if time.Now().After(deadline) {
+			buf := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines before, %d after:\n%s", before, runtime.NumGoroutine(), buf[:runtime.Stack(buf, true)])
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
 }
