@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/fairlead-dev/fairlead/backend/session"
 	"github.com/fairlead-dev/fairlead/tests/e2e/harness"
 )
 
@@ -34,6 +35,29 @@ func TestGatewayRunsUnderRestrictedPodSecurity(t *testing.T) {
 	}
 	if level := namespace.Labels["pod-security.kubernetes.io/enforce"]; level != "restricted" {
 		t.Errorf("the gateway's namespace enforces %q, not restricted", level)
+	}
+}
+
+func TestTheInstallIsAHelmRelease(t *testing.T) {
+	releases, err := env.Cluster.Kubernetes().CoreV1().Secrets("fairlead").List(t.Context(), metav1.ListOptions{LabelSelector: "owner=helm,status=deployed"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(releases.Items) != 1 || releases.Items[0].Labels["name"] != "fairlead" {
+		t.Errorf("helm list would show %d releases, want the one named fairlead", len(releases.Items))
+	}
+}
+
+func TestUpgradeKeepsWhoIsConnected(t *testing.T) {
+	laptop := env.Laptop(0)
+	laptop.Connect(t)
+	if r := laptop.TryAs(t, "root", "fairlead", "gateway", "upgrade", "--set", "logLevel=debug"); r.Status != 0 {
+		t.Fatalf("%s", r)
+	}
+	harness.Eventually(t, connectLimit, "a service answers through the new gateway", answers(t, laptop))
+	laptop.AwaitStatus(t, connectLimit, "the status says connected", func(s session.Status) bool { return s.State == session.Connected })
+	if r := laptop.TryAs(t, "root", "fairlead", "gateway", "status"); r.Status != 0 || !strings.Contains(r.Stdout, "dev") {
+		t.Errorf("the gateway's status should name who is connected: %s", r)
 	}
 }
 
