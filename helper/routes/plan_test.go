@@ -138,3 +138,24 @@ func commands(steps []Step) []string {
 	}
 	return lines
 }
+
+// TestBSDAnswers takes what the tools of macOS say for what it means.
+func TestBSDAnswers(t *testing.T) {
+	for output, want := range map[string]struct{ gone, present bool }{
+		"": {},
+		"add net 10.96.0.0: gateway utun4: File exists":                 {present: true},
+		"route: writing to routing socket: not in table":                {gone: true},
+		"delete net 10.96.0.0: not in table":                            {gone: true},
+		"ifconfig: interface utun4 does not exist":                      {gone: true},
+		"ifconfig: ioctl (SIOCDIFADDR): Can't assign requested address": {gone: true},
+		"route: must be root to alter routing table":                    {},
+		"add net 10.96.0.0: gateway utun4: Network is unreachable":      {},
+	} {
+		if got := bsdGone(output); got != want.gone {
+			t.Errorf("%q: gone %v", output, got)
+		}
+		if got := bsdPresent(output); got != want.present {
+			t.Errorf("%q: present %v", output, got)
+		}
+	}
+}

@@ -42,18 +42,6 @@ type Config struct {
 	Log     *slog.Logger
 }
 
-// Status is what a Device knows of itself.
-type Status struct {
-	MTU       int // bytes, inside the tunnel
-	Carrier   api.CarrierName
-	UDP       api.CarrierHealth
-	Relay     api.CarrierHealth
-	Handshake time.Time // zero if there was none
-	Received  uint64    // bytes
-	Sent      uint64    // bytes
-	Notes     []string
-}
-
 // Device is the laptop's end of a WireGuard tunnel. Its methods may be called at the same time.
 type Device struct {
 	config  Config
@@ -74,19 +62,8 @@ type Device struct {
 	mtu      int // in place
 	session  handshaker
 	memory   trimmer
+	stepped  time.Time // when step last ran
 	shown    shown
-}
-
-// shown is the part of the status whose changes watchers hear of at once.
-type shown struct {
-	mtu                    int
-	carrier                api.CarrierName
-	udpConfigured          bool
-	relayConfigured        bool
-	udpAlive, relayAlive   bool
-	udpSilent, relaySilent int
-	udpEndpoint            string
-	udpError, relayError   string
 }
 
 // Open starts a Device: it is up, configured, and probing when Open returns.
@@ -95,7 +72,7 @@ func Open(config Config) (*Device, error) {
 		config: config, bind: newBind(), changed: make(chan struct{}, 1), wakeup: make(chan struct{}, 1), mtu: minMTU,
 		hint: carrier.PeerHint(config.Key.PublicKey()),
 	}
-	d.prober.current = -1
+	d.prober.current, d.stepped = -1, time.Now()
 	d.bind.onProbe, d.bind.onLarge = d.probeAnswered, d.datagramTooLarge
 	log := &device.Logger{
 		Verbosef: func(format string, args ...any) { config.Log.Debug("wireguard: " + fmt.Sprintf(format, args...)) },
@@ -211,28 +188,6 @@ func (d *Device) NetworkChanged() {
 	d.settle(now)
 }
 
-// Status returns what is known now.
-func (d *Device) Status() Status {
-	now := time.Now()
-	d.mu.Lock()
-	s := Status{MTU: d.mtu, Carrier: d.prober.active}
-	s.UDP, s.Relay = d.prober.report(now)
-	d.mu.Unlock()
-	s.UDP.Error, s.Relay.Error = d.bind.udpError.String(), d.bind.relayError.String()
-	if !s.Relay.Configured {
-		s.Relay.Error = ""
-	}
-	s.Handshake, s.Received, s.Sent = d.control.counters()
-	if size := d.bind.receiveBuffer(); size > 0 && size < socketBufferNote {
-		s.Notes = append(s.Notes, fmt.Sprintf("the UDP receive buffer is only %d KiB, which limits downloads over UDP: "+
-			"raise the sysctl net.core.rmem_max to %d", size>>10, socketBuffer))
-	}
-	return s
-}
-
-// Changed yields after something in Status changed that watchers should hear of at once. There is one reader.
-func (d *Device) Changed() <-chan struct{} { return d.changed }
-
 // Close ends everything and forgets the key. It closes the TUN device.
 func (d *Device) Close() error {
 	if d.cancel != nil {
@@ -296,26 +251,6 @@ func (d *Device) setMTU(now time.Time) {
 	d.prober.udp.next = now // probes tell the gateway
 }
 
-// announce tells watchers when something changed that they want to hear of. The caller holds mu.
-func (d *Device) announce() {
-	udp, relay := &d.prober.udp, &d.prober.relay
-	now := shown{
-		mtu: d.mtu, carrier: d.prober.active,
-		udpConfigured: udp.configured, relayConfigured: relay.configured,
-		udpAlive: udp.alive(), relayAlive: relay.alive(),
-		udpSilent: min(udp.health.Unanswered, announcedSilence), relaySilent: min(relay.health.Unanswered, announcedSilence),
-		udpEndpoint: d.prober.endpoint().String(),
-		udpError:    d.bind.udpError.String(), relayError: d.bind.relayError.String(),
-	}
-	if now != d.shown {
-		d.shown = now
-		wake(d.changed)
-	}
-}
-
-// announcedSilence is up to how many probes without an answer each is announced at once.
-const announcedSilence = 5
-
 // probeAnswered takes in a probe that came on a carrier.
 func (d *Device) probeAnswered(name api.CarrierName, datagram []byte) {
 	now := time.Now()
@@ -337,12 +272,16 @@ func (d *Device) datagramTooLarge(size int) {
 
 // run sends probes and forces handshakes until ctx ends.
 func (d *Device) run(ctx context.Context) {
+	gone := d.wg.Wait()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-gone:
+			gone = nil // told once; it stays so
+			wake(d.changed)
 		case <-d.wakeup:
 		case <-timer.C:
 		}
@@ -354,6 +293,12 @@ func (d *Device) run(ctx context.Context) {
 func (d *Device) step() time.Time {
 	now := time.Now()
 	d.mu.Lock()
+	if slept(now.Round(0).Sub(d.stepped.Round(0)), now.Sub(d.stepped)) {
+		d.config.Log.Debug("the machine slept")
+		d.prober.networkChanged(now)
+		d.session.want(now)
+	}
+	d.stepped = now
 	if size := d.refused.Swap(0); size > 0 {
 		d.prober.refused(now, int(size))
 	}

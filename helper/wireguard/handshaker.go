@@ -19,6 +19,13 @@ const (
 	handshakeDoubtAgain = 10 * time.Second
 )
 
+// sleepAtLeast is by how much the clock on the wall must have run ahead for a sleep of the machine.
+const sleepAtLeast = 5 * time.Second
+
+// slept reports whether the machine slept, from how far its clock on the wall went and how long it ran meanwhile: the
+// clock that timers run by stands still in a sleep, and so do WireGuard's ideas of how old its keys are.
+func slept(wall, ran time.Duration) bool { return wall-ran > sleepAtLeast }
+
 // handshaker decides when WireGuard is pushed: to handshake at once after a silence or a new beginning, and to send
 // a keepalive after a change of carrier, which is what makes the gateway answer the new way. It is pure: time comes from
 // outside. The zero value wants nothing.

@@ -127,3 +127,17 @@ func TestHandshakerWakes(t *testing.T) {
 		t.Error("a wanted handshake waits")
 	}
 }
+
+func TestSlept(t *testing.T) {
+	for _, test := range []struct {
+		wall, ran time.Duration
+		want      bool
+	}{
+		{time.Second, time.Second, false}, {time.Minute, time.Minute, false}, {time.Hour, time.Second, true},
+		{2 * time.Second, time.Second, false}, {-time.Hour, time.Second, false},
+	} {
+		if got := slept(test.wall, test.ran); got != test.want {
+			t.Errorf("slept(%s, %s) = %v", test.wall, test.ran, got)
+		}
+	}
+}

@@ -311,6 +311,8 @@ func (s *linuxSocket) send(datagrams [][]byte, to netip.AddrPort) error {
 		case isTooLarge(err) && len(messages[0].Buffers) > 1:
 			tooLarge = &tooLargeError{size: len(messages[0].Buffers[0]), err: err}
 			err = s.sendSingly(messages[0])
+		case errors.Is(err, unix.ENOBUFS):
+			err = nil // the network card's queue is full: lost, as on any network
 		case isTooLarge(err):
 			tooLarge, err = &tooLargeError{size: len(messages[0].Buffers[0]), err: err}, nil
 		}

@@ -102,6 +102,26 @@ func TestForwarded(t *testing.T) {
 	}
 }
 
+// TestStrictReversePath has the kernel drop what comes in where answers would not go out, as many distributions set it.
+func TestStrictReversePath(t *testing.T) {
+	for _, scope := range []string{"all", "default", laptopDevice} {
+		setting := "/proc/sys/net/ipv4/conf/" + scope + "/rp_filter"
+		writeFile(t, setting, "1")
+		defer writeFile(t, setting, "0")
+	}
+	eachWay(t, func(t *testing.T, _ *session) { exchange(t, service, 1<<20) })
+}
+
+// TestInterfaceRemoved has somebody take the interface away.
+func TestInterfaceRemoved(t *testing.T) {
+	s := up(t, wantedTunnel(api.CarrierUDP))
+	exchange(t, service, 100)
+	run(t, "ip link del "+s.Device())
+	s.await("it is said", func(st api.Status) bool {
+		return strings.Contains(st.UDP.Error, "interface") && strings.Contains(strings.Join(st.Notes, " "), "connect again")
+	})
+}
+
 // TestRepair takes away what network managers take away.
 func TestRepair(t *testing.T) {
 	s := up(t, wantedTunnel(api.CarrierUDP))
