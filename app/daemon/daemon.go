@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"github.com/fairlead-dev/fairlead/app/localapi"
+	"github.com/fairlead-dev/fairlead/app/web"
 	"github.com/fairlead-dev/fairlead/backend/session"
+	"github.com/fairlead-dev/fairlead/frontend"
 )
 
 const (
@@ -74,6 +76,7 @@ type daemon struct {
 	Operations
 	version localapi.Version
 	log     *slog.Logger
+	pages   *web.Server // for browsers
 
 	quitOnce     sync.Once
 	quit         chan struct{} // closed when a caller asks to quit
@@ -84,6 +87,7 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener, c Config) err
 	calls, endCalls := context.WithCancel(context.WithoutCancel(ctx))
 	defer endCalls()
 	attendance := newAttendance(c.Idle, d.isDisconnected)
+	d.pages = web.New(web.Config{Backend: d, Page: frontend.Files(), Log: d.log, Context: calls, Count: attendance.count})
 	server := &http.Server{
 		Handler:           attendance.count(localapi.Handler(d, d.log)),
 		BaseContext:       func(net.Listener) context.Context { return calls },
@@ -124,6 +128,9 @@ func (d *daemon) drain(server *http.Server, endCalls func()) {
 		defer close(drained)
 		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 		defer cancel()
+		pages := make(chan struct{})
+		go func() { defer close(pages); d.pages.Shutdown(ctx) }()
+		defer func() { <-pages }()
 		if server.Shutdown(ctx) != nil {
 			server.Close()
 		}
@@ -136,6 +143,11 @@ func (d *daemon) isDisconnected() bool { return d.Status().State == session.Disc
 
 // Version says which daemon this is.
 func (d *daemon) Version() localapi.Version { return d.version }
+
+// Page makes an address under which a browser opens the page once.
+func (d *daemon) Page(_ context.Context, r localapi.PageRequest) (localapi.Page, error) {
+	return d.pages.Open(r)
+}
 
 // Quit makes the daemon end, and returns when everything is put back.
 func (d *daemon) Quit(ctx context.Context) error {

@@ -8,6 +8,8 @@ import "context"
 type Backend interface {
 	Operations
 	Version() Version
+	// Page makes an address under which a browser opens the page once.
+	Page(ctx context.Context, r PageRequest) (Page, error)
 	// Quit disconnects and makes the daemon end after the call was answered.
 	Quit(ctx context.Context) error
 }

@@ -139,6 +139,11 @@ func (c *Client) GatewayUninstall(ctx context.Context, r GatewayRequest, progres
 	return c.operate(ctx, "/v1/gateway/uninstall", r, progress)
 }
 
+// Page returns an address under which a browser opens the page once.
+func (c *Client) Page(ctx context.Context, r PageRequest) (Page, error) {
+	return call[Page](ctx, c, http.MethodPost, "/v1/page", r)
+}
+
 // Quit disconnects and ends the daemon.
 func (c *Client) Quit(ctx context.Context) error {
 	_, err := call[struct{}](ctx, c, http.MethodPost, "/v1/quit", struct{}{})

@@ -27,5 +27,6 @@
 //	POST /v1/gateway/install    GatewayRequest -> server-sent events "progress": Progress, then "result": Gateway or "error": Problem
 //	POST /v1/gateway/upgrade    the same
 //	POST /v1/gateway/uninstall  the same; "result" is the Gateway that was removed
+//	POST /v1/page               PageRequest -> Page
 //	POST /v1/quit               {} once everything is put back; the daemon then ends
 package localapi

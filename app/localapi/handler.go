@@ -47,6 +47,7 @@ func Handler(b Backend, log *slog.Logger) http.Handler {
 	mux.Handle("POST /v1/gateway/install", operation(b.GatewayInstall))
 	mux.Handle("POST /v1/gateway/upgrade", operation(b.GatewayUpgrade))
 	mux.Handle("POST /v1/gateway/uninstall", operation(b.GatewayUninstall))
+	mux.Handle("POST /v1/page", post(b.Page))
 	mux.Handle("POST /v1/quit", post(func(ctx context.Context, _ struct{}) (struct{}, error) {
 		return struct{}{}, b.Quit(ctx)
 	}))

@@ -40,6 +40,7 @@ func (f *fake) Namespaces(context.Context, Target) (Namespaces, error) { return 
 func (f *fake) Doctor(context.Context, Target) (Report, error)         { return Report{}, nil }
 func (f *fake) Helper(context.Context) (Helper, error)                 { return Helper{}, nil }
 func (f *fake) GatewayStatus(context.Context, Target) (Gateway, error) { return Gateway{}, nil }
+func (f *fake) Page(context.Context, PageRequest) (Page, error)        { return Page{}, nil }
 func (f *fake) Quit(context.Context) error                             { return nil }
 func (f *fake) GatewayInstall(ctx context.Context, r GatewayRequest, progress func(string)) (Gateway, error) {
 	return f.install(ctx, r, progress)

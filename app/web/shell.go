@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"context"
+
+	"github.com/fairlead-dev/fairlead/app/localapi"
+)
+
+// fromShell is a Backend that takes the environment and the folder of a shell for requests without them: a browser has
+// neither, and kubeconfigs and credential plugins are found by them.
+type fromShell struct {
+	localapi.Backend
+	shell localapi.PageRequest
+}
+
+func (f fromShell) target(t localapi.Target) localapi.Target {
+	if len(t.Environment) == 0 && t.WorkingDirectory == "" {
+		t.Environment, t.WorkingDirectory = f.shell.Environment, f.shell.WorkingDirectory
+	}
+	return t
+}
+
+func (f fromShell) Connect(ctx context.Context, r localapi.ConnectRequest) error {
+	if len(r.Environment) == 0 && r.WorkingDirectory == "" {
+		r.Environment, r.WorkingDirectory = f.shell.Environment, f.shell.WorkingDirectory
+	}
+	return f.Backend.Connect(ctx, r)
+}
+
+func (f fromShell) Workloads(ctx context.Context, r localapi.WorkloadsRequest) (localapi.Workloads, error) {
+	r.Target = f.target(r.Target)
+	return f.Backend.Workloads(ctx, r)
+}
+
+func (f fromShell) Contexts(ctx context.Context, t localapi.Target) (localapi.Contexts, error) {
+	return f.Backend.Contexts(ctx, f.target(t))
+}
+
+func (f fromShell) Namespaces(ctx context.Context, t localapi.Target) (localapi.Namespaces, error) {
+	return f.Backend.Namespaces(ctx, f.target(t))
+}
+
+func (f fromShell) Doctor(ctx context.Context, t localapi.Target) (localapi.Report, error) {
+	return f.Backend.Doctor(ctx, f.target(t))
+}
+
+func (f fromShell) GatewayStatus(ctx context.Context, t localapi.Target) (localapi.Gateway, error) {
+	return f.Backend.GatewayStatus(ctx, f.target(t))
+}
+
+func (f fromShell) GatewayInstall(ctx context.Context, r localapi.GatewayRequest, progress func(string)) (localapi.Gateway, error) {
+	r.Target = f.target(r.Target)
+	return f.Backend.GatewayInstall(ctx, r, progress)
+}
+
+func (f fromShell) GatewayUpgrade(ctx context.Context, r localapi.GatewayRequest, progress func(string)) (localapi.Gateway, error) {
+	r.Target = f.target(r.Target)
+	return f.Backend.GatewayUpgrade(ctx, r, progress)
+}
+
+func (f fromShell) GatewayUninstall(ctx context.Context, r localapi.GatewayRequest, progress func(string)) (localapi.Gateway, error) {
+	r.Target = f.target(r.Target)
+	return f.Backend.GatewayUninstall(ctx, r, progress)
+}
+
+// Page lets the page hand its own shell on.
+func (f fromShell) Page(ctx context.Context, r localapi.PageRequest) (localapi.Page, error) {
+	if len(r.Environment) == 0 && r.WorkingDirectory == "" {
+		r = f.shell
+	}
+	return f.Backend.Page(ctx, r)
+}
