@@ -25,9 +25,8 @@ const commandLimit = 90 * time.Second
 
 // Laptop is one laptop host with the helper on it.
 type Laptop struct {
-	env    *Environment
-	index  int
-	helper *exec.Cmd
+	env   *Environment
+	index int
 }
 
 func newLaptop(env *Environment, index int) *Laptop { return &Laptop{env: env, index: index} }
