@@ -104,8 +104,9 @@ func (d *Device) start() error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
+	err = d.SetCarrier(d.config.Carrier)
 	d.loop.Go(func() { d.run(ctx) })
-	return d.SetCarrier(d.config.Carrier)
+	return err
 }
 
 // SetPeer changes the gateway's key, endpoints or allowed addresses. Flows go on.
@@ -201,6 +202,10 @@ func (d *Device) Close() error {
 	}
 	d.wg.Close()
 	_ = d.wg.SetPrivateKey(device.NoisePrivateKey{}) // forget it
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.config.Key[:])
+	clear(d.probeKey[:])
 	return err
 }
 
@@ -214,7 +219,8 @@ func (d *Device) settle(now time.Time) {
 		d.session.moved(now)
 	}
 	d.setMTU(now)
-	d.session.observe(now, d.activeTrack().works(), d.activeTrack().rtt, d.bind.unanswered.Load(), d.bind.response.Load())
+	way := d.activeTrack()
+	d.session.observe(now, way.configured, way.works(), way.rtt, d.bind.unanswered.Load(), d.bind.response.Load())
 	d.announce()
 	wake(d.wakeup)
 }

@@ -36,7 +36,8 @@ type handshaker struct {
 	last      time.Time // when any was last forced
 	doubted   time.Time
 	keepalive bool
-	works     bool // the carrier in use answers probes
+	usable    bool // the carrier in use exists
+	works     bool // it answers probes
 	rtt       time.Duration
 	completed bool // a handshake was answered, some time
 }
@@ -53,13 +54,13 @@ func (h *handshaker) moved(now time.Time) {
 	h.works = true // a silence of the carrier before is none of this one
 }
 
-// observe takes in whether the carrier in use answers probes and how fast, since when data went out without an answer
+// observe takes in whether the carrier in use exists, answers probes and how fast, since when data went out without an answer
 // (0 if that is not so), and when a handshake was last answered; both in Unix nanoseconds.
-func (h *handshaker) observe(now time.Time, works bool, rtt time.Duration, unanswered, response int64) {
+func (h *handshaker) observe(now time.Time, usable, works bool, rtt time.Duration, unanswered, response int64) {
 	if h.wanted && response > h.asked.UnixNano() {
 		h.wanted, h.completed = false, true
 	}
-	h.rtt = rtt
+	h.usable, h.rtt = usable, rtt
 	if works && !h.works && now.Sub(h.forced) > h.retryAfter() {
 		h.want(now)
 	}
@@ -76,7 +77,9 @@ func (h *handshaker) retryAfter() time.Duration { return max(3*h.rtt, handshakeR
 
 // due returns what to push now.
 func (h *handshaker) due(now time.Time) (keepalive, handshake bool) {
-	keepalive, h.keepalive = h.keepalive, false
+	if h.usable {
+		keepalive, h.keepalive = h.keepalive, false
+	}
 	if h.wanted && !now.Before(h.wake(now)) {
 		h.forced, h.last = now, now
 		return keepalive, true
@@ -87,6 +90,7 @@ func (h *handshaker) due(now time.Time) (keepalive, handshake bool) {
 // wake returns when due has something to say next.
 func (h *handshaker) wake(now time.Time) time.Time {
 	switch {
+	case !h.usable:
 	case h.wanted && h.forced.IsZero():
 		return h.last.Add(handshakeSpacing)
 	case h.wanted && h.works:

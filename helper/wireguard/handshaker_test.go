@@ -11,6 +11,7 @@ import (
 type partner struct {
 	h          handshaker
 	now        time.Time
+	missing    bool // there is no carrier
 	works      bool
 	answers    bool
 	unanswered time.Time // since when data went out without an answer
@@ -30,7 +31,7 @@ func (p *partner) run(d time.Duration) {
 		if !p.response.IsZero() {
 			response = p.response.UnixNano()
 		}
-		p.h.observe(p.now, p.works, 5*time.Millisecond, unanswered, response)
+		p.h.observe(p.now, !p.missing, p.works, 5*time.Millisecond, unanswered, response)
 		keepalive, handshake := p.h.due(p.now)
 		if keepalive {
 			p.keepalives++
@@ -104,6 +105,18 @@ func TestHandshakerNotTwice(t *testing.T) {
 	p.expect(t, "first probe answered before the handshake", 1, 1)
 }
 
+// TestHandshakerWaitsForCarrier keeps what is wanted until there is a stream to send it by.
+func TestHandshakerWaitsForCarrier(t *testing.T) {
+	p := newPartner()
+	p.missing, p.works = true, false
+	p.h.moved(p.now)
+	p.run(time.Second)
+	p.expect(t, "without a carrier", 0, 0)
+	p.missing, p.works = false, true
+	p.run(20 * time.Millisecond)
+	p.expect(t, "with a carrier", 1, 1)
+}
+
 // TestHandshakerSpaced asks for handshakes faster than a gateway takes them.
 func TestHandshakerSpaced(t *testing.T) {
 	p := newPartner()
@@ -122,6 +135,7 @@ func TestHandshakerWakes(t *testing.T) {
 	if got := p.h.wake(p.now); got.Before(p.now.Add(time.Second)) {
 		t.Error("wants to be woken for nothing")
 	}
+	p.h.observe(p.now, true, true, 0, 0, 0)
 	p.h.want(p.now)
 	if got := p.h.wake(p.now); got.After(p.now) {
 		t.Error("a wanted handshake waits")
