@@ -164,10 +164,12 @@ func whyNotUDP(udp Health) string {
 		return "the gateway publishes no UDP endpoint"
 	case udp.Error != "":
 		return "UDP can't be sent: " + udp.Error
-	case udp.Endpoint != "":
-		return "UDP to " + udp.Endpoint + " is not answered"
+	case udp.Endpoint == "":
+		return "UDP is not answered"
+	case udp.Silence < 0:
+		return "UDP to " + udp.Endpoint + " has not been answered so far"
 	}
-	return "UDP is not answered"
+	return "UDP to " + udp.Endpoint + " is not answered"
 }
 
 func silenceNote(name Name, h Health) string {

@@ -44,7 +44,7 @@ func TestPolicy(t *testing.T) {
 		}},
 		{"relay answers first, udp later and at once", Auto, UDP, []step{
 			{0, untried, untried, UDP, false, ""},
-			{second / 10, untried, answers, Relay, true, "UDP to 192.0.2.1:31820 is not answered"},
+			{second / 10, untried, answers, Relay, true, "UDP to 192.0.2.1:31820 has not been answered so far"},
 			{second / 2, answers, answers, UDP, true, "UDP answers"},
 		}},
 		{"no udp endpoint", Auto, Relay, []step{
