@@ -191,6 +191,7 @@ func openStreams(ctx context.Context, connection session, target Target) (*Strea
 	reports := openStream(connection, core.StreamTypeError, target)
 	data := openStream(connection, core.StreamTypeData, target)
 	s := &Stream{session: connection}
+	var reported io.Reader
 	for range 2 {
 		select {
 		case o := <-data:
@@ -203,11 +204,14 @@ func openStreams(ctx context.Context, connection session, target Target) (*Strea
 				return nil, fmt.Errorf("open error stream: %w", o.err)
 			}
 			_ = o.stream.Close() // we have nothing to say on it
-			go s.collect(o.stream)
+			reported = o.stream
+		case <-connection.CloseChan():
+			return nil, errors.New("the API server closed the connection")
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
+	go s.collect(reported) // it ends the stream when there is a report, so not before both are open
 	return s, nil
 }
 
