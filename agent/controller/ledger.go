@@ -27,8 +27,8 @@ type Mapping struct {
 	Range, Mapped netip.Prefix
 }
 
-// maxPerUser bounds what one user can make the gateway hold. It leaves room for teams that share one user.
-const maxPerUser = 100
+// maxPerUser bounds what one user can make the gateway hold. It leaves room for large teams that share one user.
+const maxPerUser = 500
 
 // lease is what a Connection holds: its slot in the pool and its key.
 type lease struct {
