@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the page says of a status: a pure function of it.
+import type { CarrierStatus, DNSStatus, Problem, Status } from '../api/types'
+
+/** How a state looks. The words say the same: colour is never the only sign. */
+export type Tone = 'good' | 'busy' | 'bad' | 'idle'
+
+export interface View {
+  tone: Tone
+  /** One word for the badge. */
+  badge: string
+  headline: string
+  /** What it means, and what to do next. */
+  next: string
+  /** What the person can do now. */
+  action: 'connect' | 'cancel' | 'disconnect' | 'none'
+}
+
+/** The view of a status. It is undefined before the first one; lost says that there was one, and the daemon is gone. */
+export function view(status: Status | undefined, lost: boolean): View {
+  if (lost) {
+    return {
+      tone: 'bad',
+      badge: 'Not known',
+      headline: 'Fairlead does not answer',
+      next: "What this page knew may no longer be true. It goes on trying; if nothing changes, run 'fairlead ui' in a terminal for a new page.",
+      action: 'none',
+    }
+  }
+  if (!status) {
+    return { tone: 'idle', badge: 'Looking', headline: 'Asking how things are', next: 'One moment.', action: 'none' }
+  }
+  const where = status.context || status.server || 'the cluster'
+  switch (status.state) {
+    case 'connected':
+      return {
+        tone: status.problem ? 'busy' : 'good',
+        badge: 'Connected',
+        headline: `Connected to ${where}`,
+        next: `Services and pods answer on this laptop as they do in a pod${status.namespace ? ` of the namespace ${status.namespace}` : ''}: try http://, a Service's name, in any program.`,
+        action: 'disconnect',
+      }
+    case 'connecting':
+      return { tone: 'busy', badge: 'Connecting', headline: `Connecting to ${where}`, next: step(status, 'Nothing to do: it takes a second or two.'), action: 'cancel' }
+    case 'reconnecting':
+      return {
+        tone: 'bad',
+        badge: 'Reconnecting',
+        headline: `Nothing gets through to ${where} at the moment`,
+        next: step(status, 'Fairlead connects again by itself as soon as the cluster answers. Check the network of this laptop if it takes long.'),
+        action: 'disconnect',
+      }
+    case 'disconnecting':
+      return { tone: 'busy', badge: 'Disconnecting', headline: `Disconnecting from ${where}`, next: step(status, 'This laptop is being put back as it was.'), action: 'none' }
+    default:
+      return {
+        tone: status.problem ? 'bad' : 'idle',
+        badge: 'Not connected',
+        headline: status.problem ? 'The last attempt failed' : 'Not connected',
+        next: status.problem ? 'See below what went wrong and what to do about it. This laptop is as it was before.' : 'Choose a cluster and connect. Nothing on this laptop is changed until then.',
+        action: 'connect',
+      }
+  }
+}
+
+function step(status: Status, otherwise: string): string {
+  return status.step ? `${sentence(status.step)} ${otherwise}` : otherwise
+}
+
+/** Text as a sentence: a capital at the beginning, a full stop at the end. */
+export function sentence(text: string): string {
+  const trimmed = text.trim()
+  if (!trimmed) return ''
+  return trimmed[0]!.toUpperCase() + trimmed.slice(1) + (/[.!?…]$/.test(trimmed) ? '' : '.')
+}
+
+/** A line of the details. */
+export interface Detail {
+  name: string
+  /** What is true, short. */
+  value: string
+  /** Why, or more of it. */
+  more?: string
+  /** Values to list below each other, in type of fixed width. */
+  list?: string[]
+  warn?: boolean
+}
+
+/** The details of a session, those that are known. */
+export function details(status: Status): Detail[] {
+  const all: Detail[] = [
+    { name: 'Way to the cluster', ...carrier(status.carrier) },
+    { name: 'Names', ...dns(status.dns) },
+    { name: 'Reachable', value: count(status.routes?.length ?? 0, 'range', 'ranges'), list: status.routes },
+    {
+      name: 'Mapped',
+      value: status.mappings?.length ? 'These ranges clash with a network of this laptop and have other addresses here' : '',
+      list: status.mappings?.map((m) => `${m.range} as ${m.mapped} (${m.because})`),
+    },
+    { name: 'Signed in as', value: status.user ?? '' },
+    { name: 'API server', value: status.server ?? '' },
+    { name: 'Gateway', value: [[status.gateway.namespace, status.gateway.pod].filter(Boolean).join('/'), status.gateway.version].filter(Boolean).join(', ') },
+    { name: 'This laptop', value: status.addresses?.join(', ') ?? '', more: status.device ? `device ${status.device}${status.mtu ? `, MTU ${status.mtu}` : ''}` : undefined },
+    { name: 'Traffic', value: status.device ? `${size(status.received)} received, ${size(status.sent)} sent` : '' },
+    { name: 'Connected since', value: status.since ? new Date(status.since).toLocaleString() : '' },
+  ]
+  return all.filter((detail) => detail.value)
+}
+
+function carrier(c: CarrierStatus): Omit<Detail, 'name'> {
+  const more = c.reason ? sentence(c.reason) : undefined
+  const asked = c.mode && c.mode !== 'auto' ? ', as asked' : ''
+  switch (c.active) {
+    case 'udp':
+      return { value: `UDP, straight to ${c.endpoint || 'the gateway'}${asked}${rtt(c)}`, more }
+    case 'relay':
+      return { value: `Relay, through the API server${asked}${rtt(c)}`, more }
+    default:
+      return { value: c.mode ? 'None answers' : '', more, warn: true }
+  }
+}
+
+function rtt(c: CarrierStatus): string {
+  if (!c.rttMs) return ''
+  return `, ${c.rttMs < 10 ? c.rttMs.toFixed(1) : Math.round(c.rttMs)} ms`
+}
+
+function dns(d: DNSStatus): Omit<Detail, 'name'> {
+  if (!d.mode) return { value: '' }
+  return {
+    value: d.healthy ? 'Names of the cluster resolve' : 'Names of the cluster do not resolve',
+    more: [sentence(d.detail ?? ''), `Set up through ${d.mode}${d.clusterDomain ? `, for ${d.clusterDomain}` : ''}.`].filter(Boolean).join(' '),
+    warn: !d.healthy,
+  }
+}
+
+function count(n: number, one: string, many: string): string {
+  if (n === 0) return ''
+  return n === 1 ? `1 ${one} of addresses` : `${n} ${many} of addresses`
+}
+
+/** A number of bytes for people, in units of 1024. */
+export function size(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+  let unit = 0
+  while (bytes >= 1024 && unit < units.length - 1) {
+    bytes /= 1024
+    unit++
+  }
+  return `${unit === 0 || bytes >= 100 ? Math.round(bytes) : bytes.toFixed(1)} ${units[unit]}`
+}
+
+/** The problems to show: what the status says, and what the last call said beyond that. */
+export function problems(status: Status | undefined, failure: Problem | undefined): Problem[] {
+  const all = status?.problem ? [status.problem] : []
+  if (failure && failure.code !== 'cancelled' && failure.message !== status?.problem?.message) all.push(failure)
+  return all
+}
