@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-dev/fairlead/backend/problem"
 	"github.com/fairlead-dev/fairlead/charts"
@@ -82,6 +83,9 @@ func (m *Manager) change(ctx context.Context, options Options, allowed func(inst
 		if !unlocked {
 			return Status{}, busy(string(last.Info.Status))
 		}
+		if err := m.ensureNamespace(ctx, options.Namespace, merge(last.Config, values)); err != nil {
+			return Status{}, err
+		}
 		err = helm.upgrade(ctx, chart, values, options.Timeout)
 	}
 	if err != nil {
@@ -116,31 +120,48 @@ func (m *Manager) ensureOnly(ctx context.Context, namespace string) error {
 	return nil
 }
 
+// levelLabel holds a namespace to a Pod Security level.
+const levelLabel = "pod-security.kubernetes.io/enforce"
+
 // ensureNamespace makes the namespace if it is not there, held to the strictest Pod Security level that the gateway
-// can run under.
+// can run under with those values. One that an install made before is brought to that level; any other stays as it is.
 func (m *Manager) ensureNamespace(ctx context.Context, name string, values map[string]any) error {
-	level := "restricted"
-	if udp, ok := values["udp"].(map[string]any); ok && udp["type"] == "HostPort" {
-		level = "privileged" // no lower level allows host ports
-	}
-	_, err := m.clients.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+	level := podSecurityLevel(values)
+	namespaces := m.clients.CoreV1().Namespaces()
+	_, err := namespaces.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name: name,
 		Labels: map[string]string{
-			"app.kubernetes.io/name":             "fairlead",
-			"app.kubernetes.io/managed-by":       "fairlead",
-			"pod-security.kubernetes.io/enforce": level,
+			"app.kubernetes.io/name":       "fairlead",
+			"app.kubernetes.io/managed-by": "fairlead",
+			levelLabel:                     level,
 		},
 		Annotations: map[string]string{createdAnnotation: "true"},
 	}}, metav1.CreateOptions{})
-	if err == nil || apierrors.IsAlreadyExists(err) {
+	if err == nil {
 		return nil
 	}
-	if apierrors.IsForbidden(err) { // who may not create namespaces may still use one that is there
-		if _, getErr := m.clients.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{}); getErr == nil {
-			return nil
-		}
+	// Who may not create namespaces may still use one that is there.
+	if !apierrors.IsAlreadyExists(err) && !apierrors.IsForbidden(err) {
+		return m.explain(ctx, err, "create", "", "namespaces", "")
 	}
-	return m.explain(ctx, err, "create", "", "namespaces", "")
+	present, getErr := namespaces.Get(ctx, name, metav1.GetOptions{})
+	if getErr != nil {
+		return m.explain(ctx, err, "create", "", "namespaces", "")
+	}
+	if present.Annotations[createdAnnotation] != "true" || present.Labels[levelLabel] == level {
+		return nil
+	}
+	patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, levelLabel, level)
+	_, err = namespaces.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+	return m.explain(ctx, err, "patch", "", "namespaces", "")
+}
+
+// podSecurityLevel is the strictest level that the gateway can run under.
+func podSecurityLevel(values map[string]any) string {
+	if udp, ok := values["udp"].(map[string]any); ok && udp["type"] == "HostPort" {
+		return "privileged" // no lower level allows host ports
+	}
+	return "restricted"
 }
 
 // explainHelm says what a failure of Helm means.

@@ -152,6 +152,15 @@ func TestNamespaceIsMadeOnceAndHeldToPodSecurity(t *testing.T) {
 			t.Errorf("%s: %+v, ours %v, error %v", level, namespace, ours, err)
 		}
 	}
+	changed := manager(nil)
+	for _, values := range []map[string]any{{"udp": map[string]any{"type": "HostPort"}}, nil} {
+		if err := changed.ensureNamespace(t.Context(), "fairlead", values); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if namespace, _, _ := changed.ourNamespace(t.Context(), "fairlead"); namespace.Labels[levelLabel] != "restricted" {
+		t.Errorf("the namespace stays at level %q after host ports are given up", namespace.Labels[levelLabel])
+	}
 	m := manager(nil, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "fairlead"}})
 	if err := m.ensureNamespace(t.Context(), "fairlead", nil); err != nil {
 		t.Fatal(err)
