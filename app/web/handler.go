@@ -24,6 +24,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 func (s *Server) handler(host string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /open", s.open)
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("/visit/{path}/", s.visit)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { notice(w, http.StatusNotFound, lostNotice) })
 	return guard(host, mux)

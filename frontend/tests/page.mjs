@@ -119,6 +119,7 @@ await step('another face of Fairlead is seen here at once', async () => {
   await other.getByRole('button', { name: 'Connect' }).click()
   await state('Nothing gets through to weak at the moment')
   await shown('Names of the cluster do not resolve')
+  await page.bringToFront()
   await look('reconnecting')
   await other.getByRole('button', { name: 'Disconnect' }).click()
   await state('Not connected')

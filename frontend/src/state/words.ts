@@ -37,7 +37,7 @@ export function view(status: Status | undefined, lost: boolean): View {
         tone: status.problem ? 'busy' : 'good',
         badge: 'Connected',
         headline: `Connected to ${where}`,
-        next: `Services and pods answer on this laptop as they do in a pod${status.namespace ? ` of the namespace ${status.namespace}` : ''}: try http://, a Service's name, in any program.`,
+        next: `Services and pods answer on this laptop as they do in a pod${status.namespace ? ` of the namespace ${status.namespace}` : ''}. Use a Service's name as the host in any program.`,
         action: 'disconnect',
       }
     case 'connecting':

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from 'vitest'
+import type { Problem, State, Status } from '../api/types'
+import { details, problems, sentence, size, view } from './words'
+
+const problem: Problem = { code: 'gateway_missing', message: 'the cluster has no gateway', hint: 'Run: fairlead gateway install' }
+
+function status(state: State, more: Partial<Status> = {}): Status {
+  return { state, carrier: {}, gateway: {}, dns: { healthy: false }, received: 0, sent: 0, ...more }
+}
+
+describe('view', () => {
+  test.each<[string, Status | undefined, boolean, string, string, string]>([
+    ['before the first status', undefined, false, 'idle', 'Asking how things are', 'none'],
+    ['disconnected', status('disconnected'), false, 'idle', 'Not connected', 'connect'],
+    ['failed', status('disconnected', { problem }), false, 'bad', 'The last attempt failed', 'connect'],
+    ['connecting', status('connecting', { context: 'dev' }), false, 'busy', 'Connecting to dev', 'cancel'],
+    ['connected', status('connected', { context: 'dev' }), false, 'good', 'Connected to dev', 'disconnect'],
+    ['connected, in trouble', status('connected', { context: 'dev', problem }), false, 'busy', 'Connected to dev', 'disconnect'],
+    ['reconnecting', status('reconnecting', { context: 'dev' }), false, 'bad', 'Nothing gets through to dev at the moment', 'disconnect'],
+    ['disconnecting', status('disconnecting', { context: 'dev' }), false, 'busy', 'Disconnecting from dev', 'none'],
+    ['no context', status('connecting', { server: 'https://a' }), false, 'busy', 'Connecting to https://a', 'cancel'],
+    ['nothing known', status('connecting'), false, 'busy', 'Connecting to the cluster', 'cancel'],
+    ['daemon lost', status('connected', { context: 'dev' }), true, 'bad', 'Fairlead does not answer', 'none'],
+  ])('%s', (_, given, lost, tone, headline, action) => {
+    expect(view(given, lost)).toMatchObject({ tone, headline, action })
+    expect(view(given, lost).next).not.toBe('')
+  })
+
+  test('says the step that is going on', () => {
+    expect(view(status('connecting', { step: 'waiting for the gateway' }), false).next).toContain('Waiting for the gateway.')
+  })
+})
+
+describe('details', () => {
+  const of = (s: Status, name: string) => details(s).find((detail) => detail.name === name)
+
+  test('leave out what is not known', () => expect(details(status('connected'))).toEqual([]))
+
+  test.each<[Status['carrier'], string]>([
+    [{ mode: 'auto', active: 'udp', endpoint: '192.0.2.1:51820', rttMs: 1.84 }, 'UDP, straight to 192.0.2.1:51820, 1.8 ms'],
+    [{ mode: 'udp', active: 'udp' }, 'UDP, straight to the gateway, as asked'],
+    [{ mode: 'auto', active: 'relay', rttMs: 41.6 }, 'Relay, through the API server, 42 ms'],
+    [{ mode: 'auto' }, 'None answers'],
+  ])('say how datagrams travel: %o', (carrier, value) => expect(of(status('connected', { carrier }), 'Way to the cluster')?.value).toBe(value))
+
+  test('say why, as a sentence', () =>
+    expect(of(status('connected', { carrier: { mode: 'auto', active: 'relay', reason: 'UDP does not answer' } }), 'Way to the cluster')?.more).toBe('UDP does not answer.'))
+
+  test('warn about names that do not resolve', () =>
+    expect(of(status('connected', { dns: { mode: 'resolv.conf', healthy: false, detail: 'no answer' } }), 'Names')).toMatchObject({
+      warn: true,
+      value: 'Names of the cluster do not resolve',
+      more: 'No answer. Set up through resolv.conf.',
+    }))
+
+  test('list the ranges', () => {
+    expect(of(status('connected', { routes: ['10.0.0.0/8'] }), 'Reachable')).toMatchObject({ value: '1 range of addresses', list: ['10.0.0.0/8'] })
+  })
+})
+
+test('problems are shown once', () => {
+  expect(problems(status('disconnected', { problem }), problem)).toEqual([problem])
+  expect(problems(status('disconnected'), problem)).toEqual([problem])
+  expect(problems(status('disconnected'), { code: 'cancelled', message: 'Cancelled.' })).toEqual([])
+  expect(problems(undefined, undefined)).toEqual([])
+})
+
+test.each([
+  [0, '0 B'],
+  [1023, '1023 B'],
+  [1024, '1.0 KiB'],
+  [150 * 1024, '150 KiB'],
+  [5 * 1024 ** 3, '5.0 GiB'],
+])('%d bytes are %s', (bytes, text) => expect(size(bytes)).toBe(text))
+
+test.each([
+  ['', ''],
+  [' waiting ', 'Waiting.'],
+  ['Done!', 'Done!'],
+])('%o as a sentence', (text, want) => expect(sentence(text)).toBe(want))
