@@ -23,7 +23,6 @@ import (
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport"
 	clientwebsocket "k8s.io/client-go/transport/websocket"
-	"k8s.io/klog/v2"
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/spdy"
 )
@@ -148,7 +147,7 @@ func (d *Dialer) overWebSocket(ctx context.Context, address *url.URL) (session, 
 	if err != nil {
 		return session{}, err
 	}
-	connection, err := spdy.NewClientConnectionWithPings(portforward.NewTunnelingConnectionWithLogger(klog.Background(), conn), pingPeriod)
+	connection, err := spdy.NewClientConnectionWithPings(&framedConn{ws: conn}, pingPeriod)
 	return session{Connection: connection, abort: conn.NetConn().Close}, err
 }
 
