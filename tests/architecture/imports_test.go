@@ -27,7 +27,7 @@ var rooms = []struct {
 	{"backend/session", []string{"backend", "agent/api", "helper/api", "helper/client"}, "only the session translates between the helper's contract and the cluster's"},
 	{"backend", []string{"backend", "agent/api", "helper/api", "helper/client"}, "user-level logic has no faces and no privilege"},
 	{"app/localapi", []string{"app/localapi", "backend"}, "the local API is made of backend types"},
-	{"app/desktop", []string{"app/localapi", "app/desktop", "app/tray", "frontend"}, "the window owns no session"},
+	{"app/desktop", []string{"app/localapi", "app/daemon", "app/desktop", "app/tray", "backend/problem", "frontend"}, "the window owns no session"},
 	{"app/tray", []string{"app/localapi", "app/tray"}, "the tray is a function of the status"},
 	{"app", []string{"app", "backend", "helper/client", "frontend"}, "faces reach the cluster and the helper through the backend"},
 	{"charts", []string{"charts"}, "the chart is data"},
