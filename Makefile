@@ -30,6 +30,17 @@ bin/fairlead-helper:
 bin/fairlead-agent:
 	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o $@ ./agent
 
+.PHONY: frontend desktop
+frontend: frontend/node_modules/.package-lock.json ## Build the page that the programs then contain; needs node and npm
+	cd frontend && npm run --silent build -- --logLevel warn
+
+frontend/node_modules/.package-lock.json: frontend/package-lock.json
+	cd frontend && npm ci --no-audit --no-fund --loglevel=error
+
+# The window is linked with the system's web view: on Debian, build/install-deps.sh desktop installs what that needs.
+desktop: frontend bin/fairlead ## Build the window, bin/fairlead-desktop, beside bin/fairlead
+	CGO_ENABLED=1 go build $(GOFLAGS) -tags desktop,production,webkit2_41 -ldflags '-s -w' -o bin/fairlead-desktop .
+
 .PHONY: generate
 generate: ## Regenerate what is generated: deepcopy, CRDs, golden files
 	go generate ./...

@@ -4,7 +4,7 @@
 # STAGES='lint unit' limits it to some.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-stages=${STAGES:-lint generate unit programs privileged cluster e2e}
+stages=${STAGES:-lint generate frontend unit programs privileged cluster e2e}
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 
@@ -29,6 +29,14 @@ go_stage() {
 
 stage_lint() { command_stage lint tests/lint.sh; }
 stage_generate() { command_stage generate tests/generated.sh; }
+# The page is checked and built, then used in a browser; that is a stage of Go tests if it comes to it.
+stage_frontend() {
+	if make --no-print-directory frontend && (cd frontend && npm run --silent check && npm run --silent test); then
+		go_stage frontend -timeout 5m ./tests/browser/...
+	else
+		command_stage frontend false
+	fi
+}
 stage_unit() { go_stage unit -race -timeout 15m ./agent/... ./app/... ./backend/... ./charts/... ./helper/... ./tests/architecture/... ./tests/report/...; }
 stage_programs() { command_stage programs make --no-print-directory build; }
 stage_privileged() { go_stage privileged -race -timeout 10m ./tests/privileged/...; }

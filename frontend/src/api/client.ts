@@ -13,7 +13,7 @@ export class ProblemError extends Error {
 export const unreachable: Problem = {
   code: 'daemon_unreachable',
   message: "Fairlead's background program does not answer this page.",
-  hint: "Run 'fairlead ui' in a terminal for a new page, or open the Fairlead window again.",
+  hint: "Run 'fairlead ui' in a terminal, or start the Fairlead window again.",
 }
 
 async function call<Out>(method: 'GET' | 'POST', path: string, input?: unknown, signal?: AbortSignal): Promise<Out> {

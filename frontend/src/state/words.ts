@@ -23,7 +23,7 @@ export function view(status: Status | undefined, lost: boolean): View {
       tone: 'bad',
       badge: 'Not known',
       headline: 'Fairlead does not answer',
-      next: "What this page knew may no longer be true. It goes on trying; if nothing changes, run 'fairlead ui' in a terminal for a new page.",
+      next: "What this page knew may no longer be true. It goes on trying; if nothing changes, run 'fairlead ui' in a terminal, or start the Fairlead window again.",
       action: 'none',
     }
   }
