@@ -132,11 +132,11 @@ func TestDialEchoes(t *testing.T) {
 
 func TestDialSaysWhatTheKubeletReports(t *testing.T) {
 	stream, err := dialTo(t, (&kubelet{report: "nothing listens on port 8642"}).overWebSocket)
-	if err != nil {
-		t.Fatal(err)
+	if err == nil { // the report comes after the kubelet has accepted, or before
+		defer stream.Close() //nolint:errcheck // the test is over
+		_, err = stream.Read(make([]byte, 1))
 	}
-	defer stream.Close() //nolint:errcheck // the test is over
-	if _, err := stream.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "nothing listens on port 8642") {
+	if err == nil || !strings.Contains(err.Error(), "nothing listens on port 8642") {
 		t.Errorf("got %v", err)
 	}
 }
