@@ -23,6 +23,7 @@ const (
 	receiveBufferDefault = 1 << 20
 	receiveBufferMax     = 6 << 20
 	sendBufferMin        = 16 << 10
+	sendBufferDefault    = 1 << 20
 	sendBufferMax        = 4 << 20
 )
 

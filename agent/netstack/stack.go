@@ -192,7 +192,7 @@ func (s *Stack) setOptions() error {
 		recovery = tcpip.TCPRACKLossDetection
 		moderate = tcpip.TCPModerateReceiveBufferOption(true)
 		receive  = tcpip.TCPReceiveBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: receiveBufferDefault, Max: receiveBufferMax}
-		send     = tcpip.TCPSendBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: receiveBufferDefault, Max: sendBufferMax}
+		send     = tcpip.TCPSendBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: sendBufferDefault, Max: sendBufferMax}
 		timeWait = tcpip.TCPTimeWaitTimeoutOption(handshakeTimeWait)
 		rto      = tcpip.TCPMaxRTOOption(maxRTO)
 		retries  = tcpip.TCPMaxRetriesOption(maxRetransmits)
