@@ -30,6 +30,9 @@ const (
 	deadAfter = 1250 * time.Millisecond
 	// standbyDeadAfter is the same for a relay that is not in use, which is probed every 2 s.
 	standbyDeadAfter = 4500 * time.Millisecond
+	// surelyDeadAfter is the silence that counts even if no probe is overdue: none was sent, then. Less may only mean
+	// that this machine was too busy to send.
+	surelyDeadAfter = 2500 * time.Millisecond
 	// tryAfter is the silence of UDP after which an open relay is tried even if it does not answer either.
 	tryAfter = 3 * time.Second
 	// firstHold is how long UDP must answer steadily before traffic returns to it after it has failed. Each further
@@ -45,6 +48,7 @@ const (
 type Health struct {
 	Configured bool          // an endpoint or a stream exists
 	Silence    time.Duration // since the last answer; negative if there was none
+	Overdue    int           // probes that should have been answered since
 	Endpoint   string        // for people
 	Error      string        // why it can't send, if the system says so
 }
@@ -53,6 +57,9 @@ type Health struct {
 func (h Health) Alive() bool { return h.aliveWithin(deadAfter) }
 
 func (h Health) aliveWithin(limit time.Duration) bool {
+	if h.Overdue == 0 {
+		limit = max(limit, surelyDeadAfter)
+	}
 	return h.Configured && h.Silence >= 0 && h.Silence < limit
 }
 

@@ -13,11 +13,11 @@ var (
 	untried  = Health{Configured: true, Silence: -1, Endpoint: "192.0.2.1:31820"}
 	answers  = Health{Configured: true, Silence: 100 * time.Millisecond}
 	standby  = Health{Configured: true, Silence: 3 * time.Second}
-	longDead = Health{Configured: true, Silence: time.Minute, Endpoint: "192.0.2.1:31820"}
+	longDead = silent(time.Minute)
 )
 
 func silent(d time.Duration) Health {
-	return Health{Configured: true, Silence: d, Endpoint: "192.0.2.1:31820"}
+	return Health{Configured: true, Silence: d, Overdue: 2, Endpoint: "192.0.2.1:31820"}
 }
 
 // step is what happens at one moment, and what is decided then.
@@ -90,6 +90,11 @@ func TestPolicy(t *testing.T) {
 			{0, answers, none, Relay, false, "asked for"},
 			{second, answers, Health{Configured: true, Silence: -1, Error: "broken pipe"}, Relay, false, "broken pipe"},
 			{second, answers, answers, Relay, true, "asked for"},
+		}},
+		{"too busy to probe", Auto, UDP, []step{
+			{0, answers, answers, UDP, true, ""},
+			{2 * second, Health{Configured: true, Silence: 2 * second}, answers, UDP, true, "UDP answers"},
+			{second, Health{Configured: true, Silence: 3 * second}, answers, Relay, true, ""},
 		}},
 		{"nothing yet", Auto, None, []step{
 			{0, none, none, None, false, "no way"},

@@ -119,7 +119,7 @@ func health(h api.CarrierHealth) carrier.Health {
 	if h.LastAnswerAgo < 0 {
 		silence = -1
 	}
-	return carrier.Health{Configured: h.Configured, Silence: silence, Endpoint: h.Endpoint, Error: h.Error}
+	return carrier.Health{Configured: h.Configured, Silence: silence, Overdue: h.Unanswered, Endpoint: h.Endpoint, Error: h.Error}
 }
 
 // specMappings says in the Connection what the plan maps.
