@@ -48,10 +48,17 @@ describe('details', () => {
     expect(of(status('connected', { carrier: { mode: 'auto', active: 'relay', reason: 'UDP does not answer' } }), 'Way to the cluster')?.more).toBe('UDP does not answer.'))
 
   test('warn about names that do not resolve', () =>
-    expect(of(status('connected', { dns: { mode: 'resolv.conf', healthy: false, detail: 'no answer' } }), 'Names')).toMatchObject({
+    expect(of(status('connected', { dns: { mode: 'systemd-resolved', healthy: false, detail: 'no answer' } }), 'Names')).toMatchObject({
       warn: true,
       value: 'Names of the cluster do not resolve',
-      more: 'No answer. Set up through resolv.conf.',
+      more: 'No answer. Set up through systemd-resolved.',
+    }))
+
+  test('do not say that names resolve while nothing gets through', () =>
+    expect(of(status('reconnecting', { dns: { mode: 'file', healthy: true } }), 'Names')).toMatchObject({
+      warn: true,
+      value: 'Names of the cluster do not resolve at the moment',
+      more: 'Set up through /etc/resolv.conf.',
     }))
 
   test('list the ranges', () => {

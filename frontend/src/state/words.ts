@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the page says of a status: a pure function of it.
-import type { CarrierStatus, DNSStatus, Problem, Status } from '../api/types'
+import type { CarrierStatus, Problem, Status } from '../api/types'
 
 /** How a state looks. The words say the same: colour is never the only sign. */
 export type Tone = 'good' | 'busy' | 'bad' | 'idle'
@@ -90,7 +90,7 @@ export interface Detail {
 export function details(status: Status): Detail[] {
   const all: Detail[] = [
     { name: 'Way to the cluster', ...carrier(status.carrier) },
-    { name: 'Names', ...dns(status.dns) },
+    { name: 'Names', ...dns(status) },
     { name: 'Reachable', value: count(status.routes?.length ?? 0, 'range', 'ranges'), list: status.routes },
     {
       name: 'Mapped',
@@ -125,12 +125,21 @@ function rtt(c: CarrierStatus): string {
   return `, ${c.rttMs < 10 ? c.rttMs.toFixed(1) : Math.round(c.rttMs)} ms`
 }
 
-function dns(d: DNSStatus): Omit<Detail, 'name'> {
+/** What people call the thing that names are set up through. */
+const resolvers: Record<string, string> = {
+  file: '/etc/resolv.conf',
+  networkmanager: 'NetworkManager',
+  'resolver-files': '/etc/resolver',
+  nrpt: 'the name resolution policy table',
+}
+
+function dns({ dns: d, state }: Status): Omit<Detail, 'name'> {
   if (!d.mode) return { value: '' }
+  const resolve = d.healthy && state !== 'reconnecting' // the gateway, which nothing reaches then, answers for them
   return {
-    value: d.healthy ? 'Names of the cluster resolve' : 'Names of the cluster do not resolve',
-    more: [sentence(d.detail ?? ''), `Set up through ${d.mode}${d.clusterDomain ? `, for ${d.clusterDomain}` : ''}.`].filter(Boolean).join(' '),
-    warn: !d.healthy,
+    value: resolve ? 'Names of the cluster resolve' : `Names of the cluster do not resolve${d.healthy ? ' at the moment' : ''}`,
+    more: [sentence(d.detail ?? ''), `Set up through ${resolvers[d.mode] ?? d.mode}${d.clusterDomain ? `, for ${d.clusterDomain}` : ''}.`].filter(Boolean).join(' '),
+    warn: !resolve,
   }
 }
 
