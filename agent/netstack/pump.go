@@ -133,6 +133,7 @@ func (f *tcpFlow) moveToTarget() error {
 	default:
 		return errors.New(err.String())
 	}
+	f.ep.ModerateRecvBuf(result.Count) // lets the window grow with what the target takes
 	_, writeErr := f.conn.Write(array[:result.Count])
 	return writeErr
 }
