@@ -216,6 +216,7 @@ func (g *gateway) serve(ctx context.Context) error {
 		return err
 	}
 	g.start(ctx, "answer Connections", wait)
+	g.start(ctx, "keep memory small", func() error { return g.keepMemorySmall(ctx) })
 	if err := markActive(ctx, g.manager.GetAPIReader(), g.manager.GetClient(), g.config.Pod); err != nil {
 		return err
 	}
