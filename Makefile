@@ -18,8 +18,11 @@ PROGRAMS := bin/fairlead bin/fairlead-helper bin/fairlead-agent
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
+# The page is part of the programs. Without npm they are built all the same, and 'fairlead ui' says what is missing.
+PAGE := $(if $(shell command -v npm),frontend/dist/index.html)
+
 .PHONY: build
-build: $(PROGRAMS) ## Build the programs into bin/
+build: $(PAGE) $(PROGRAMS) ## Build the programs into bin/
 
 # Go decides what is out of date; every program is static, so that it runs on any Linux of its architecture.
 .PHONY: $(PROGRAMS)
@@ -31,7 +34,9 @@ bin/fairlead-agent:
 	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o $@ ./agent
 
 .PHONY: frontend desktop
-frontend: frontend/node_modules/.package-lock.json ## Build the page that the programs then contain; needs node and npm
+frontend: frontend/dist/index.html ## Build the page that the programs then contain; needs node and npm
+
+frontend/dist/index.html: frontend/node_modules/.package-lock.json $(shell find frontend/src frontend/index.html frontend/*.ts frontend/*.js -type f)
 	cd frontend && npm run --silent build -- --logLevel warn
 
 frontend/node_modules/.package-lock.json: frontend/package-lock.json
