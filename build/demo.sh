@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.."
 export PATH="$PWD/.cluster/toolchain/bin:$PATH"
 name=demo
 kubeconfig=${DEMO_KUBECONFIG:-}
+as_root=sudo
+[ "$(id -u)" != 0 ] || as_root=
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
@@ -46,12 +48,13 @@ Try next:
 TEXT
 }
 
-# Somebody's own cluster: this machine is the laptop. The gateway's image must come from somewhere the cluster reaches.
+# Somebody's own cluster: this machine is the laptop. The gateway's image must come from somewhere the cluster reaches:
+# IMAGE=repository:tag names it where the usual one can't be pulled; a kind cluster is given the one built here.
 given_cluster_up() {
 	run=on_this_machine
 	local context image=()
 	[ -r "$kubeconfig" ] || { echo "There is no readable kubeconfig at $kubeconfig." >&2; exit 1; }
-	context=$(KUBECONFIG=$kubeconfig bin/fairlead contexts --current 2>/dev/null || kubectl --kubeconfig "$kubeconfig" config current-context)
+	context=$(sed -n 's/^current-context: *"\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' "$kubeconfig")
 	say "1. Your cluster: $context"
 	case $context in
 	kind-*)
@@ -62,7 +65,7 @@ given_cluster_up() {
 	*) [ -z "${IMAGE:-}" ] || image=(--image "$IMAGE") ;;
 	esac
 	say "2. Fairlead: the helper on this machine (asks for your password once), the gateway in the cluster"
-	bin/fairlead helper status >/dev/null 2>&1 || show sudo "$PWD/bin/fairlead" helper install
+	bin/fairlead helper status >/dev/null 2>&1 || show $as_root "$PWD/bin/fairlead" helper install
 	show fairlead gateway install "${image[@]}"
 	say "3. Connect"
 	show fairlead connect
@@ -80,7 +83,7 @@ given_cluster_down() {
 	run=on_this_machine
 	show fairlead quit
 	show fairlead gateway uninstall
-	show sudo "$PWD/bin/fairlead" helper uninstall
+	show $as_root "$PWD/bin/fairlead" helper uninstall
 }
 
 # Network namespaces and containers are root's; joining a cluster of one's own is not.
