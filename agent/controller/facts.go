@@ -229,7 +229,9 @@ func (s *surveyor) ingress(ctx context.Context, service corev1.Service) []netip.
 
 // serviceCIDRsServed asks whether the API server has the ServiceCIDR API (Kubernetes 1.33 and newer, KEP-1880).
 func serviceCIDRsServed(ctx context.Context, direct client.Reader) (bool, error) {
-	err := direct.List(ctx, &networkingv1.ServiceCIDRList{}, client.Limit(1))
+	_, err := askAgain(ctx, askAgainAfter, func() (any, error) {
+		return nil, direct.List(ctx, &networkingv1.ServiceCIDRList{}, client.Limit(1))
+	})
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}

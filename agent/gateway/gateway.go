@@ -128,7 +128,7 @@ func newGateway(config Config, log *slog.Logger) (*gateway, error) {
 	g.manager, err = ctrl.NewManager(restConfig, ctrl.Options{
 		Scheme:                 scheme,
 		MapperProvider:         func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return mapper(), nil },
-		Cache:                  cache.Options{ByObject: controller.CacheByObject(config.Pod.Namespace)},
+		Cache:                  cache.Options{ByObject: controller.CacheByObject(config.Pod.Namespace), NewInformer: controller.NewPatientInformer},
 		Metrics:                server.Options{BindAddress: metricsAddress},
 		HealthProbeBindAddress: healthAddress,
 		Logger:                 logr.FromSlogHandler(warnings{log.Handler()}),

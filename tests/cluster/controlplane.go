@@ -5,6 +5,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"time"
 
@@ -133,12 +134,29 @@ func (c *Cluster) waitAPIServer(ctx context.Context) error {
 	})
 }
 
-// RestartAPIServer ends the API server and starts it again, and returns when it is ready.
+// RestartAPIServer ends the API server and starts it again, and returns when it is ready, for pods too.
 func (c *Cluster) RestartAPIServer(ctx context.Context) error {
 	if err := c.StopAPIServer(ctx); err != nil {
 		return err
 	}
-	return c.StartAPIServer(ctx)
+	if err := c.StartAPIServer(ctx); err != nil {
+		return err
+	}
+	return c.WaitAPIService(ctx)
+}
+
+// WaitAPIService waits until pods reach the API server by its Service. The API server takes itself out of that Service
+// when it ends, and kube-proxy may need half a minute to see it back: it asks ever more rarely while nobody answers.
+func (c *Cluster) WaitAPIService(ctx context.Context) error {
+	return poll(ctx, "API server's Service", 2*time.Minute, func() error {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		conn, err := c.nodes[0].Dial(ctx, "tcp", netip.AddrPortFrom(apiService4, 443).String())
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	})
 }
 
 // StopAPIServer ends the API server, after a second of grace for open requests.
