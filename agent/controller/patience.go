@@ -25,8 +25,9 @@ const (
 	askAgainFor = 5 * time.Minute
 )
 
-// NewPatientInformer makes an informer that is back soon after the API server is. client-go's waits up to 30 s and, once
-// it has had to wait, remembers that for two minutes (reflector.go): too long for a laptop that connects meanwhile.
+// NewPatientInformer makes an informer that asks an API server that does not answer again at once, where client-go's
+// waits up to 30 s and, once it has had to wait, remembers that for two minutes (reflector.go). It covers requests that
+// fail. It does not cover a watch that goes silent without an error: Connections are then seen at the next look.
 func NewPatientInformer(lw cache.ListerWatcher, object runtime.Object, resync time.Duration, indexers cache.Indexers) cache.SharedIndexInformer {
 	return cache.NewSharedIndexInformer(patient{cache.ToListerWatcherWithContext(lw)}, object, resync, indexers)
 }

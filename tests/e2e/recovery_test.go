@@ -78,7 +78,7 @@ func TestAPIServerRestartGoesUnnoticedOnUDP(t *testing.T) {
 	if result := long.end(t); result.Error != "" || result.LongestStall > 1 {
 		t.Errorf("the long-lived connection noticed the restart: %+v", result)
 	}
-	// Who connects right after finds a gateway that has noticed that the API server is back.
+	// Who connects right after may have to wait, but gets there.
 	laptop.Disconnect(t)
 	laptop.Connect(t)
 }
