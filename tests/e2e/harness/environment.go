@@ -23,6 +23,9 @@ import (
 // is up already. It is for working on a test; a run that counts starts from nothing.
 const KeepVariable = "FAIRLEAD_E2E_KEEP"
 
+// NameVariable names the environment variable that replaces the cluster's name, so that two may work on tests at once.
+const NameVariable = "FAIRLEAD_E2E_CLUSTER"
+
 // version is what the programs are built as.
 const version = "0.1.0"
 
@@ -62,6 +65,9 @@ func Start(ctx context.Context, config cluster.Config) (*Environment, error) {
 		return nil, err
 	}
 	config.Root, config.Progress = root, os.Stderr
+	if name := os.Getenv(NameVariable); name != "" {
+		config.Name = name
+	}
 	if err := build(ctx, root); err != nil {
 		return nil, err
 	}
