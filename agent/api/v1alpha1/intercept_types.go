@@ -5,7 +5,7 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // InterceptPhase is where an Intercept stands.
-// +kubebuilder:validation:Enum=Pending;Active;Suspended;Refused
+// +kubebuilder:validation:Enum=Pending;Active;Suspended;Refused;Ended
 type InterceptPhase string
 
 const (
@@ -17,6 +17,8 @@ const (
 	InterceptSuspended InterceptPhase = "Suspended"
 	// InterceptRefused: it can't be; the message says why and, where it clashes with another, with whose.
 	InterceptRefused InterceptPhase = "Refused"
+	// InterceptEnded: everything is put back; the object may go.
+	InterceptEnded InterceptPhase = "Ended"
 )
 
 // InterceptSpec is what a developer asks for.
@@ -37,6 +39,7 @@ type InterceptSpec struct {
 	// Ports are the ports of the workload and where their traffic goes on the laptop.
 	// +listType=map
 	// +listMapKey=port
+	// +listMapKey=protocol
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	Ports []InterceptPort `json:"ports"`
@@ -49,10 +52,55 @@ type InterceptSpec struct {
 	// +optional
 	Mirror bool `json:"mirror,omitempty"`
 
-	// Expires is when the intercept ends by itself.
+	// Redirect is how traffic is made to reach the sidecars.
+	// +kubebuilder:default=Auto
+	// +optional
+	Redirect RedirectMode `json:"redirect,omitempty"`
+
+	// Takeover says what becomes of connections that were open before.
+	// +kubebuilder:default=Gentle
+	// +optional
+	Takeover TakeoverMode `json:"takeover,omitempty"`
+
+	// Expires is when the intercept ends by itself. Without it, the gateway's own limit counts from the creation.
 	// +optional
 	Expires *metav1.Time `json:"expires,omitempty"`
+
+	// Leaving asks the gateway to put everything back now; it says Ended in the status when that is done, and the owner
+	// deletes the object then. Deleting without it works, too, but nobody hears when it is done.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self || !oldSelf",message="an intercept that is leaving can't be taken back"
+	Leaving bool `json:"leaving,omitempty"`
 }
+
+// RedirectMode is how traffic is made to reach the sidecars.
+// +kubebuilder:validation:Enum=Auto;Instant;Unprivileged
+type RedirectMode string
+
+const (
+	// RedirectAuto lets the gateway choose, and say why.
+	RedirectAuto RedirectMode = "Auto"
+	// RedirectInstant lets the kernel hand new connections of the port to the sidecar (BPF sk_lookup). It needs
+	// CAP_BPF and CAP_NET_ADMIN in the sidecar, and changes no Service.
+	RedirectInstant RedirectMode = "Instant"
+	// RedirectUnprivileged points the Services' ports at a port of the sidecar, which needs no capability. What
+	// calls pods by their own addresses is not redirected.
+	RedirectUnprivileged RedirectMode = "Unprivileged"
+)
+
+// TakeoverMode says what becomes of connections to the app that were open before an intercept, and of those to the
+// laptop after it.
+// +kubebuilder:validation:Enum=Gentle;Force;None
+type TakeoverMode string
+
+const (
+	// TakeoverGentle closes connections when they are idle, so that callers open new ones.
+	TakeoverGentle TakeoverMode = "Gentle"
+	// TakeoverForce closes all of them at once.
+	TakeoverForce TakeoverMode = "Force"
+	// TakeoverNone leaves them alone.
+	TakeoverNone TakeoverMode = "None"
+)
 
 // ConnectionReference names a Connection in the gateway's namespace.
 type ConnectionReference struct {
@@ -88,14 +136,20 @@ type InterceptPort struct {
 	// +kubebuilder:default=TCP
 	// +optional
 	Protocol string `json:"protocol,omitempty"`
-	// TunnelPort is the port on the laptop's tunnel address where its listener waits.
+	// TunnelPort is the port on the laptop's tunnel address where its listener waits. It may be the same for all.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	TunnelPort int32 `json:"tunnelPort"`
 }
 
 // Match says which requests are meant: those for which every part holds.
+// +kubebuilder:validation:XValidation:rule="has(self.key) || has(self.path) || (has(self.headers) && size(self.headers) > 0)",message="a match needs a key, a header or a path; without a match all traffic is meant"
 type Match struct {
+	// Key is held by requests with the header "x-fairlead: KEY", and by those with the member fairlead=KEY in their
+	// header baggage (W3C Baggage), which tracing libraries pass on from service to service.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`
+	Key *string `json:"key,omitempty"`
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
@@ -136,6 +190,90 @@ type InterceptStatus struct {
 	Message string `json:"message,omitempty"`
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Since is when it became active for the first time.
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
+	// Expires is when it ends by itself.
+	// +optional
+	Expires *metav1.Time `json:"expires,omitempty"`
+	// SilentSince is since when its laptop has not been heard.
+	// +optional
+	SilentSince *metav1.Time `json:"silentSince,omitempty"`
+
+	// Redirect is the way in use, and RedirectReason why that one.
+	// +optional
+	Redirect RedirectMode `json:"redirect,omitempty"`
+	// +optional
+	RedirectReason string `json:"redirectReason,omitempty"`
+
+	// PodsReady is how many pods of the workload are ready, PodsCovered in how many of those the redirect is in place.
+	// +optional
+	PodsReady int32 `json:"podsReady,omitempty"`
+	// +optional
+	PodsCovered int32 `json:"podsCovered,omitempty"`
+	// Pods says it pod by pod, at most 100.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Pods []InterceptPod `json:"pods,omitempty"`
+	// Local says of each port whether a program answers on the laptop.
+	// +optional
+	// +listType=map
+	// +listMapKey=port
+	// +listMapKey=protocol
+	Local []InterceptLocal `json:"local,omitempty"`
+	// Counts are the sums over all pods since the intercept began.
+	// +optional
+	Counts InterceptCounts `json:"counts,omitempty"`
+	// Notes are plain sentences about what the owner should know, such as callers that bypass the intercept.
+	// +optional
+	// +listType=atomic
+	Notes []string `json:"notes,omitempty"`
+}
+
+// InterceptPod is what is known of one pod.
+type InterceptPod struct {
+	Name string `json:"name"`
+	// Covered: the redirect is in place and a probe has gone the whole way to the laptop.
+	Covered bool `json:"covered"`
+	// Message says what is being waited for or what is wrong.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// Bypassing is how many connections that were open before still go to the app.
+	// +optional
+	Bypassing int32 `json:"bypassing,omitempty"`
+	// Container is the name of the sidecar in the pod.
+	// +optional
+	Container string `json:"container,omitempty"`
+}
+
+// InterceptLocal is the laptop's end of one port.
+type InterceptLocal struct {
+	// Port is the port of the workload.
+	Port int32 `json:"port"`
+	// +kubebuilder:default=TCP
+	Protocol string `json:"protocol"`
+	// Listening: a program answers on the laptop.
+	Listening bool `json:"listening"`
+	// Address is where on the laptop the traffic goes, such as 127.0.0.1:3000.
+	// +optional
+	Address string `json:"address,omitempty"`
+}
+
+// InterceptCounts counts requests where they are told apart, and connections or UDP flows elsewhere.
+type InterceptCounts struct {
+	// Matched went to the laptop.
+	// +optional
+	Matched int64 `json:"matched,omitempty"`
+	// Passed were not meant and went to the app.
+	// +optional
+	Passed int64 `json:"passed,omitempty"`
+	// FallenBack were meant, but the laptop did not take them; they went to the app.
+	// +optional
+	FallenBack int64 `json:"fallenBack,omitempty"`
+	// Unreadable are connections that could not be looked into, such as TLS; they went to the app.
+	// +optional
+	Unreadable int64 `json:"unreadable,omitempty"`
 }
 
 // Intercept is a share of a workload's traffic that goes to a laptop.
@@ -146,6 +284,9 @@ type InterceptStatus struct {
 // +kubebuilder:printcolumn:name="Kind",type=string,JSONPath=`.spec.workload.kind`
 // +kubebuilder:printcolumn:name="Workload",type=string,JSONPath=`.spec.workload.name`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Pods",type=integer,JSONPath=`.status.podsCovered`
+// +kubebuilder:printcolumn:name="Matched",type=integer,JSONPath=`.status.counts.matched`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type Intercept struct {
 	metav1.TypeMeta `json:",inline"`
