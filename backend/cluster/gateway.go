@@ -36,6 +36,9 @@ func (a *Access) GatewayInstalled(ctx context.Context, namespace string) error {
 	return a.gatewayMissing(namespace)
 }
 
+// PodReady is the PodState of a pod that is ready.
+const PodReady = "ready"
+
 // PodState says in words how a pod is.
 func PodState(pod core.Pod) string {
 	if pod.DeletionTimestamp != nil {
@@ -58,7 +61,7 @@ func PodState(pod core.Pod) string {
 	}
 	for _, c := range pod.Status.Conditions {
 		if c.Type == core.PodReady && c.Status == core.ConditionTrue {
-			return "ready"
+			return PodReady
 		}
 	}
 	return string(pod.Status.Phase) + ", not ready"

@@ -15,11 +15,16 @@ import (
 
 // ConnectRights are what a user needs to connect through the gateway in a namespace.
 func ConnectRights(gatewayNamespace string) []Action {
+	return append(ConnectionRights(gatewayNamespace), RelayRights(gatewayNamespace)...)
+}
+
+// ConnectionRights are the rights that connecting needs whatever carries the packets.
+func ConnectionRights(gatewayNamespace string) []Action {
 	var rights []Action
 	for _, verb := range []string{"get", "watch", "create", "patch", "delete"} {
 		rights = append(rights, Action{Verb: verb, Group: "fairlead.dev", Resource: "connections", Namespace: gatewayNamespace})
 	}
-	return append(rights, RelayRights(gatewayNamespace)...)
+	return rights
 }
 
 // RelayRights are what a user needs in addition for the relay carrier. Both verbs are needed: WebSocket requests are

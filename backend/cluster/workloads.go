@@ -273,3 +273,12 @@ func (a *Access) Namespaces(ctx context.Context) ([]string, error) {
 	sort.Strings(names)
 	return names, nil
 }
+
+// HasNamespace reports whether the cluster has a namespace. Errors are *problem.Problem.
+func (a *Access) HasNamespace(ctx context.Context, name string) (bool, error) {
+	_, err := a.clients.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil, a.Explain(ctx, err, Action{Verb: "get", Resource: "namespaces"})
+}

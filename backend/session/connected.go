@@ -265,7 +265,7 @@ func (l *link) show(fresh bool) {
 	if !isClosed(l.run.connected) && (!fresh || !named) {
 		l.run.board.update(func(s *Status) {
 			step, state := s.Step, s.State
-			*s = l.describe()
+			*s = l.describe(fresh)
 			s.Step, s.State = step, state
 		})
 		return
@@ -276,7 +276,7 @@ func (l *link) show(fresh bool) {
 			l.run.log.Info("connected", "carrier", l.status.Carrier)
 		})
 	}
-	status := l.describe()
+	status := l.describe(fresh)
 	status.Since = &l.run.since
 	switch {
 	case fresh:
@@ -293,8 +293,9 @@ func (l *link) show(fresh bool) {
 	}
 }
 
-// describe is everything about the session but its state.
-func (l *link) describe() Status {
+// describe is everything about the session but its state. Nothing is said to work that needs answers while there are
+// none.
+func (l *link) describe(fresh bool) Status {
 	s := l.run.base(Connecting, "")
 	s.User = l.user
 	s.Connection = l.namespace + "/" + l.name
@@ -303,6 +304,9 @@ func (l *link) describe() Status {
 	s.Received, s.Sent = l.status.Received, l.status.Sent
 	s.Gateway.Pod, s.Gateway.Version = l.answer.Relay.Pod, l.answer.Version
 	s.DNS = DNSStatus{Mode: l.status.DNS.Mode, Healthy: l.status.DNS.Healthy, Detail: l.status.DNS.Detail, ClusterDomain: l.answer.Domain}
+	if !fresh { // whatever the helper saw last: the cluster's DNS is behind the tunnel
+		s.DNS.Healthy, s.DNS.Detail = false, "nothing gets through to the cluster"
+	}
 	s.Carrier = l.describeCarrier()
 	s.Notes = l.notes()
 	switch {
@@ -310,7 +314,7 @@ func (l *link) describe() Status {
 		s.Problem = problem.From(l.helperProblem)
 	case l.clusterProblem != nil:
 		s.Problem = problem.From(l.clusterProblem)
-	case !s.DNS.Healthy && !l.answeredAt.IsZero() && time.Since(l.answeredAt) > l.run.patience.names:
+	case fresh && !s.DNS.Healthy && !l.answeredAt.IsZero() && time.Since(l.answeredAt) > l.run.patience.names:
 		s.Problem = problem.New(problem.DNS, "Addresses work meanwhile. See: fairlead doctor.", "names of the cluster do not resolve: %s", s.DNS.Detail)
 	}
 	return s

@@ -146,6 +146,7 @@ func (l *link) agree() (api.Tunnel, error) {
 
 // announce makes the Connection what the laptop wants, and follows it.
 func (l *link) announce(ctx context.Context) error {
+	l.run.farewells.cancel(farewell{l.access.Server(), l.namespace, l.name})
 	applied, err := l.access.ApplyConnection(ctx, l.namespace, l.name, l.spec)
 	if err != nil {
 		return err
@@ -220,19 +221,23 @@ func (l *link) gatewayAbsent(ctx context.Context) error {
 	if err != nil || len(pods) > 0 {
 		return nil // the answer may still come
 	}
-	return l.noGateway()
+	return noGateway(l.namespace)
 }
 
-func (l *link) noGateway() error {
+func noGateway(namespace string) *problem.Problem {
 	return problem.New(problem.GatewayMissing,
 		"Install it with: fairlead gateway install. If it is in another namespace, name that with --gateway-namespace.",
-		"no gateway runs in namespace %q", l.namespace)
+		"no gateway runs in namespace %q", namespace)
+}
+
+func notReady(namespace string) *problem.Problem {
+	return problem.New(problem.GatewayNotReady, "See: fairlead gateway status, and kubectl get pods --namespace "+namespace+".",
+		"the gateway in namespace %q does not answer", namespace)
 }
 
 // gatewaySilent says how the gateway's pods are, as far as the user may know.
 func (l *link) gatewaySilent() error {
-	p := problem.New(problem.GatewayNotReady, "See: fairlead gateway status, and kubectl get pods --namespace "+l.namespace+".",
-		"the gateway in namespace %q does not answer", l.namespace)
+	p := notReady(l.namespace)
 	ctx, cancel := context.WithTimeout(l.ctx, helperTimeout)
 	defer cancel()
 	pods, err := l.access.GatewayPods(ctx, l.namespace)
@@ -240,7 +245,7 @@ func (l *link) gatewaySilent() error {
 	case err != nil:
 		p.Details = append(p.Details, err.Error())
 	case len(pods) == 0 && l.run.since.IsZero():
-		return l.noGateway()
+		return noGateway(l.namespace)
 	case len(pods) == 0:
 		p.Details = append(p.Details, "it has no pod: its deployment may be scaled to zero")
 	}
@@ -261,12 +266,17 @@ func (l *link) plan() (api.Tunnel, []v1alpha1.RangeMapping, error) {
 	}
 	request := l.run.request
 	if namespace := l.spec.Namespace; len(a.Namespaces) < allNamespaces && !slices.Contains(a.Namespaces, namespace) {
-		return api.Tunnel{}, nil, problem.New(problem.NamespaceNotFound, namespaceHint(a.Namespaces), "the cluster has no namespace %q", namespace)
+		return api.Tunnel{}, nil, noNamespace(namespace, a.Namespaces)
 	}
 	exempt := l.access.Addresses()
+	reserved := hosts(slices.Concat(a.Addresses, a.GatewayAddresses, exempt))
+	l.run.known.Store(&surroundings{
+		server: l.access.Server(), gatewayNamespace: l.namespace,
+		ranges: a.Ranges, namespaces: a.Namespaces, local: l.prepared.LocalRoutes, reserved: reserved,
+	})
 	planned, err := planRoutes(planInput{
 		Ranges: a.Ranges, Include: request.include, Exclude: request.exclude, Local: l.prepared.LocalRoutes,
-		Reserved: hosts(slices.Concat(a.Addresses, a.GatewayAddresses, exempt)), MapConflicts: request.options.MapConflicts,
+		Reserved: reserved, MapConflicts: request.options.MapConflicts,
 	})
 	if err != nil {
 		return api.Tunnel{}, nil, err
@@ -312,6 +322,10 @@ func (l *link) hand(ctx context.Context) (net.Conn, error) {
 		return nil, fmt.Errorf("hand the relay to the helper: %w", err)
 	}
 	return conn, nil
+}
+
+func noNamespace(namespace string, namespaces []string) *problem.Problem {
+	return problem.New(problem.NamespaceNotFound, namespaceHint(namespaces), "the cluster has no namespace %q", namespace)
 }
 
 // namespaceHint lists what there is, as far as it is short.

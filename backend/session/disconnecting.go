@@ -10,20 +10,23 @@ import (
 )
 
 // deleteTimeout bounds how long disconnecting waits for the cluster. The gateway forgets a laptop that stays silent, so
-// an unreachable cluster need not hold anybody up.
+// an unreachable cluster need not hold anybody up; it is told later.
 const deleteTimeout = 2 * time.Second
 
 // disconnecting takes the Connection out of the cluster. The tunnel is down already: link.close has done that.
 func (r *run) disconnecting() {
+	end := Status{State: Disconnected}
 	if r.announced != "" {
 		r.board.update(func(s *Status) { s.State, s.Step = Disconnecting, "telling the gateway" })
 		ctx, cancel := context.WithTimeout(context.Background(), deleteTimeout)
 		defer cancel()
 		if err := r.request.access.DeleteConnection(ctx, r.request.gatewayNamespace, r.announced); err != nil {
-			r.log.Info("connection left in the cluster; the gateway deletes it", "name", r.announced, "error", err)
+			r.log.Info("connection left in the cluster for now", "name", r.announced, "error", err)
+			if r.farewells.owe(r.request.access, r.request.gatewayNamespace, r.announced, r.patience.farewell) {
+				end.Notes = []string{owedNote}
+			}
 		}
 	}
-	end := Status{State: Disconnected}
 	if r.err != nil {
 		end.Problem = problem.From(r.err)
 		end.Context, end.Server = r.request.access.Context(), r.request.access.Server()

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,6 +35,7 @@ type fakeCluster struct {
 	broken     int  // HTTP status that everything answers, if not 0
 	forbidden  bool // the user may not touch Connections
 	absent     bool // there is no gateway, and so no API
+	blind      bool // the user may not look at namespaces and pods
 	silent     bool // the gateway does not answer
 	pods       []core.Pod
 	status     v1alpha1.ConnectionStatus
@@ -111,6 +113,7 @@ func (c *fakeCluster) drop() {
 func (c *fakeCluster) serve(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	broken, forbidden, absent, pods := c.broken, c.forbidden, c.absent, c.pods
+	blind, namespaces := c.blind, c.status.Namespaces
 	c.mu.Unlock()
 	resource := schema.GroupResource{Group: "fairlead.dev", Resource: "connections"}
 	switch path := r.URL.Path; {
@@ -128,8 +131,18 @@ func (c *fakeCluster) serve(w http.ResponseWriter, r *http.Request) {
 			TypeMeta: metav1.TypeMeta{APIVersion: "authorization.k8s.io/v1", Kind: "SelfSubjectAccessReview"},
 			Status:   authorization.SubjectAccessReviewStatus{Allowed: !forbidden},
 		})
+	case blind && strings.HasPrefix(path, "/api/v1/"):
+		reply(w, http.StatusForbidden, apierrors.NewForbidden(schema.GroupResource{}, "", errors.New(`User "jo" cannot look`)).Status())
 	case strings.HasSuffix(path, "/pods"):
 		reply(w, http.StatusOK, core.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}, Items: pods})
+	case path == "/api/v1/namespaces":
+		list := core.NamespaceList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "NamespaceList"}}
+		for _, name := range namespaces {
+			list.Items = append(list.Items, core.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		}
+		reply(w, http.StatusOK, list)
+	case strings.HasPrefix(path, "/api/v1/namespaces/") && slices.Contains(namespaces, filepath.Base(path)):
+		reply(w, http.StatusOK, core.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: metav1.ObjectMeta{Name: filepath.Base(path)}})
 	case absent:
 		reply(w, http.StatusNotFound, apierrors.NewNotFound(resource, "").Status())
 	case path == "/apis/fairlead.dev/v1alpha1":

@@ -4,7 +4,9 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/fairlead-dev/fairlead/backend/problem"
@@ -20,9 +22,10 @@ type Dependencies struct {
 
 // Manager holds the one session of a user. Its methods are safe for concurrent use.
 type Manager struct {
-	deps     Dependencies
-	patience patience
-	board    *board
+	deps      Dependencies
+	patience  patience
+	board     *board
+	farewells *farewells
 
 	mu     sync.Mutex
 	run    *run // the latest; it may have ended
@@ -40,45 +43,98 @@ func NewManager(d Dependencies) *Manager {
 	if d.LaptopID == "" {
 		d.LaptopID = laptopID()
 	}
-	return &Manager{deps: d, patience: usualPatience, board: newBoard()}
+	b := newBoard()
+	return &Manager{deps: d, patience: usualPatience, board: b, farewells: newFarewells(b, d.Log)}
 }
 
 // Connect connects and returns when that is done, or with a *problem.Problem when it can't be: then everything has
 // been put back. While connected with the same options it does nothing; with others it reconnects with those, once
-// they have been found to make sense. Cancelling ctx gives up and puts everything back. Progress shows in Status.
+// all that can be known beforehand speaks for that: until then, what is connected stays. Cancelling ctx gives up; a
+// connection that nobody else waits for is not made then, and everything is put back. Progress shows in Status.
 func (m *Manager) Connect(ctx context.Context, o Options) error {
 	r, err := newRequest(o)
 	if err != nil {
-		return err
+		return spared(err, m.present())
 	}
-	current, started, err := m.claim(r)
+	if present := m.present(); present != nil && !present.request.same(r) {
+		if err := r.check(ctx, m.deps.Version, present.known.Load()); err != nil {
+			r.access.Close()
+			return spared(err, present)
+		}
+	}
+	current, err := m.claim(r)
 	if err != nil {
 		return err
 	}
-	return current.await(ctx, started)
+	err = current.await(ctx)
+	return m.leave(current, err, ctx.Err() != nil)
 }
 
-// claim returns the run that serves the request, and whether it has been started for it. A run for other options is
+// present returns the run that is there, or nil.
+func (m *Manager) present() *run {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.run.live() {
+		return m.run
+	}
+	return nil
+}
+
+// spared adds to an error that it has not cost the session that is there, if there is one.
+func spared(err error, present *run) error {
+	if present == nil {
+		return err
+	}
+	p := *problem.From(err)
+	p.Details = append(slices.Clone(p.Details), fmt.Sprintf("the connection to %s, namespace %s, stays as it is",
+		present.request.access.Context(), present.request.access.Namespace()))
+	return &p
+}
+
+// claim returns the run that serves the request, for a caller that leaves it in the end. A run for other options is
 // ended first.
-func (m *Manager) claim(r *request) (*run, bool, error) {
+func (m *Manager) claim(r *request) (*run, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		r.access.Close()
-		return nil, false, problem.New(problem.Cancelled, "", "Fairlead is shutting down")
+		return nil, problem.New(problem.Cancelled, "", "Fairlead is shutting down")
 	}
 	if m.run.live() && m.run.request.same(r) {
 		r.access.Close()
-		return m.run, false, nil
+		m.run.waiting++
+		return m.run, nil
 	}
 	before := m.run
 	before.stop()
 	m.run = newRun(m, r)
+	m.run.waiting++
 	go func(started *run) {
 		before.wait()
 		started.loop()
 	}(m.run)
-	return m.run, true, nil
+	return m.run, nil
+}
+
+// leave ends a caller's wait for a run, and returns what to tell it. The last that gives up ends a run that was never
+// connected, and waits until everything is put back.
+func (m *Manager) leave(r *run, outcome error, gaveUp bool) error {
+	m.mu.Lock()
+	r.waiting--
+	others := r.waiting > 0
+	unfinished := gaveUp && r.live() && !isClosed(r.connected)
+	if unfinished && !others {
+		r.stop()
+	}
+	m.mu.Unlock()
+	switch {
+	case !unfinished:
+	case others:
+		return problem.New(problem.Cancelled, "", "no longer waiting; connecting goes on, because somebody else waits for it: another 'fairlead connect', or the page")
+	default:
+		r.wait()
+	}
+	return outcome
 }
 
 // Disconnect ends the session and returns when everything is put back, or when ctx ends; it goes on then. Without a
@@ -116,6 +172,7 @@ func (m *Manager) Close() {
 	current := m.run
 	current.stop()
 	m.mu.Unlock()
+	m.farewells.close()
 	current.wait()
 	m.board.close()
 }

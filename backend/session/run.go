@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fairlead-dev/fairlead/backend/problem"
@@ -20,6 +21,8 @@ type run struct {
 	board   *board
 	log     *slog.Logger
 
+	farewells *farewells
+
 	patience patience
 
 	ctx    context.Context
@@ -30,6 +33,9 @@ type run struct {
 	done          chan struct{} // closed when everything is put back
 	err           error         // why it never connected; valid after done
 	cleanupErr    error         // what could not be put back; valid after done
+
+	waiting int // callers of Connect that want it; Manager.mu guards it
+	known   atomic.Pointer[surroundings]
 
 	announced string    // name of the Connection in the cluster, empty before there is one
 	since     time.Time // of the first connection
@@ -49,14 +55,16 @@ type patience struct {
 	names time.Duration
 	// note is how long the API server must be silent before that is worth a note.
 	note time.Duration
+	// farewell is the pause before a cluster that could not be told of a disconnect is told again, at first.
+	farewell time.Duration
 }
 
-var usualPatience = patience{gateway: 45 * time.Second, silence: time.Second, answer: 12 * time.Second, names: 4 * time.Second, note: 5 * time.Second}
+var usualPatience = patience{gateway: 45 * time.Second, silence: time.Second, answer: 12 * time.Second, names: 4 * time.Second, note: 5 * time.Second, farewell: time.Second}
 
 func newRun(m *Manager, r *request) *run {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &run{
-		request: r, patience: m.patience, deps: m.deps, board: m.board, log: m.deps.Log.With("context", r.access.Context()),
+		request: r, patience: m.patience, deps: m.deps, board: m.board, farewells: m.farewells, log: m.deps.Log.With("context", r.access.Context()),
 		ctx: ctx, cancel: cancel, connected: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -77,20 +85,16 @@ func (r *run) wait() {
 	}
 }
 
-// await waits until r is connected. When ctx ends first, a run that was started for this caller is ended.
-func (r *run) await(ctx context.Context, started bool) error {
+// await waits until r is connected, or never will be, or ctx ends.
+func (r *run) await(ctx context.Context) error {
 	select {
 	case <-r.connected:
 		return r.awaitAnswer(ctx)
 	case <-r.done:
 		return r.err
 	case <-ctx.Done():
+		return interrupted(ctx.Err())
 	}
-	if started {
-		r.stop()
-		r.wait()
-	}
-	return interrupted(ctx.Err())
 }
 
 // reconnectPatience is how long a second Connect waits for a session that is reconnecting.
@@ -109,7 +113,7 @@ func (r *run) awaitAnswer(ctx context.Context) error {
 		case <-changed:
 		case <-r.done:
 		case <-ctx.Done():
-			return interrupted(ctx.Err())
+			return problem.New(problem.Cancelled, "See: fairlead status --watch.", "no longer waiting; the connection goes on trying")
 		case <-timer.C:
 			if status.Problem != nil {
 				return status.Problem

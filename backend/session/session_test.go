@@ -29,7 +29,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{helper: newFakeHelper(), cluster: newFakeCluster(t)}
 	w.manager = NewManager(Dependencies{Version: "0.1.0", Helper: w.helper, LaptopID: "laptop"})
-	w.manager.patience = patience{gateway: 300 * time.Millisecond, silence: time.Minute, answer: 300 * time.Millisecond, names: 100 * time.Millisecond, note: 50 * time.Millisecond}
+	w.manager.patience = patience{gateway: 300 * time.Millisecond, silence: time.Minute, answer: 300 * time.Millisecond, names: 100 * time.Millisecond, note: 50 * time.Millisecond, farewell: 10 * time.Millisecond}
 	w.options = Options{Kubeconfigs: []string{w.cluster.kubeconfig(t)}, Environment: []string{"PATH=/bin"}}
 	t.Cleanup(w.manager.Close)
 	return w
@@ -198,16 +198,10 @@ func TestConnectTwice(t *testing.T) {
 		t.Errorf("%d sessions for the same options, want 1", w.helper.started)
 	}
 	w.options.Namespace = "default"
+	w.cluster.set(func(c *fakeCluster) { c.pods[0] = readyPod() })
 	w.connect(t)
 	if s := w.manager.Status(); s.State != Connected || s.Namespace != "default" || w.helper.started != 2 || w.helper.downs != 1 {
 		t.Errorf("got %s in %s after %d sessions, %d of them down", s.State, s.Namespace, w.helper.started, w.helper.downs)
-	}
-	w.options.Context = "nowhere"
-	if err := w.manager.Connect(t.Context(), w.options); err == nil {
-		t.Error("there is no such context")
-	}
-	if s := w.manager.Status(); s.State != Connected {
-		t.Errorf("options that make no sense must not end a session; got %s", s.State)
 	}
 }
 
@@ -221,6 +215,37 @@ func TestCancelPutsEverythingBack(t *testing.T) {
 	w.await(t, "announced", func(s Status) bool { return s.Step == "waiting for the gateway" })
 	cancel()
 	if err := <-result; !errors.Is(err, problem.New(problem.Cancelled, "", "")) {
+		t.Errorf("got %v", err)
+	}
+	w.putBack(t)
+}
+
+func TestOneOfTwoWhoWaitMayGiveUp(t *testing.T) {
+	w := newWorld(t)
+	w.cluster.silent = true
+	w.manager.patience.gateway = time.Minute
+	cancelled := problem.New(problem.Cancelled, "", "")
+	first, giveUpFirst := context.WithCancel(t.Context())
+	second, giveUpSecond := context.WithCancel(t.Context())
+	results := make(chan error, 2)
+	connect := func(ctx context.Context) { results <- w.manager.Connect(ctx, w.options) }
+	go connect(first)
+	w.await(t, "announced", func(s Status) bool { return s.Step == "waiting for the gateway" })
+	go connect(second)
+	for waiting := 0; waiting != 2; {
+		w.manager.mu.Lock()
+		waiting = w.manager.run.waiting
+		w.manager.mu.Unlock()
+	}
+	giveUpFirst()
+	if err := <-results; !errors.Is(err, cancelled) || !strings.Contains(err.Error(), "connecting goes on") {
+		t.Errorf("got %v", err)
+	}
+	if s := w.manager.Status(); s.State != Connecting {
+		t.Errorf("somebody still waits, but it is %s", s.State)
+	}
+	giveUpSecond()
+	if err := <-results; !errors.Is(err, cancelled) || !strings.Contains(err.Error(), "everything has been put back") {
 		t.Errorf("got %v", err)
 	}
 	w.putBack(t)
@@ -247,10 +272,10 @@ func TestStatusTellsTheTruthAboutSilence(t *testing.T) {
 	w.connect(t)
 	w.helper.set(func(h *fakeHelper) { h.probes = func(s *api.Status) { silent(&s.UDP); silent(&s.Relay) } })
 	w.await(t, "reconnecting with a reason", func(s Status) bool {
-		return s.State == Reconnecting && s.Carrier.Active == "" && s.Problem != nil && s.Problem.Code == problem.NoCarrier
+		return s.State == Reconnecting && s.Carrier.Active == "" && !s.DNS.Healthy && s.Problem != nil && s.Problem.Code == problem.NoCarrier
 	})
 	w.helper.set(func(h *fakeHelper) { h.probes = nil })
-	w.await(t, "connected again", func(s Status) bool { return s.State == Connected && s.Problem == nil })
+	w.await(t, "connected again", func(s Status) bool { return s.State == Connected && s.Problem == nil && s.DNS.Healthy })
 	if w.helper.started != 1 {
 		t.Error("silence must not end the session")
 	}
