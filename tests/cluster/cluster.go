@@ -44,7 +44,8 @@ type state struct {
 
 const stateFile = "state.json"
 
-// Up brings a cluster up and returns when its nodes are ready and the shop, if wanted, answers its probes. A cluster
+// Up brings a cluster up and returns when its nodes are ready, and cluster DNS and the shop, if wanted, answer by name
+// on every node. A cluster
 // of the same name and shape that is up already is returned as it is. The nodes have the image of bin/fairlead-agent as
 // it is now, if that is built. It needs root. What a failed Up started is
 // ended; its logs stay until the next Up or Down.

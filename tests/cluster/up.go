@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairlead-dev/fairlead/tests/cluster/host"
 )
@@ -83,15 +84,22 @@ func (c *Cluster) up(ctx context.Context) error {
 		return err
 	}
 	step("nodes ready")
-	if err := c.WaitWorkloads(ctx, "kube-system"); err != nil {
-		return err
-	}
+	namespaces := []string{metav1.NamespaceSystem}
 	if !c.config.WithoutShop {
-		if err := c.WaitWorkloads(ctx, ShopNamespace); err != nil {
+		namespaces = append(namespaces, ShopNamespace)
+	}
+	for _, namespace := range namespaces {
+		if err := c.WaitWorkloads(ctx, namespace); err != nil {
 			return err
 		}
-		step("shop ready")
 	}
+	step("pods ready")
+	for _, namespace := range namespaces {
+		if err := c.WaitServices(ctx, namespace); err != nil {
+			return err
+		}
+	}
+	step("services answer")
 	return nil
 }
 

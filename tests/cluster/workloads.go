@@ -54,7 +54,7 @@ func (c *Cluster) deployAddons(ctx context.Context) error {
 	return nil
 }
 
-// DeployShop creates the sample shop in a namespace, which is created too, and waits until it is ready.
+// DeployShop creates the sample shop in a namespace, which is created too, and waits until it answers on every node.
 func (c *Cluster) DeployShop(ctx context.Context, namespace string) error {
 	if err := c.LoadImage(ctx, Image{ShopImage, "shop", c.binaries.Shop}); err != nil {
 		return err
@@ -62,7 +62,10 @@ func (c *Cluster) DeployShop(ctx context.Context, namespace string) error {
 	if err := c.applyShop(ctx, namespace); err != nil {
 		return err
 	}
-	return c.WaitWorkloads(ctx, namespace)
+	if err := c.WaitWorkloads(ctx, namespace); err != nil {
+		return err
+	}
+	return c.WaitServices(ctx, namespace)
 }
 
 // applyShop applies the shop's manifests, with their namespace replaced.
