@@ -4,12 +4,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,9 +15,6 @@ import (
 	"github.com/fairlead-dev/fairlead/backend/problem"
 	"github.com/fairlead-dev/fairlead/backend/session"
 )
-
-// putBackWithin bounds how long a cancelled connect waits to see that everything is put back.
-const putBackWithin = 10 * time.Second
 
 func (p *program) connectCommand() *cobra.Command {
 	var target targetFlags
@@ -82,34 +77,14 @@ func (p *program) connect(ctx context.Context, options session.Options) error {
 	go func() {
 		_ = client.Watch(following, func(s localapi.Status) error { progress.say(s.Step); return nil })
 	}()
+	defer context.AfterFunc(ctx, func() { progress.say("Cancelling") })()
 	status, err := client.Connect(ctx, options)
 	stop()
-	if errors.Is(err, problem.New(problem.Cancelled, "", "")) {
-		progress.say("Cancelling")
-		return p.cancelled(client)
-	}
 	if err != nil {
 		return err
 	}
 	progress.end()
 	return p.answer(status, func(w io.Writer) { writeConnected(w, status) })
-}
-
-// cancelled waits until a connect that was given up has put everything back.
-func (p *program) cancelled(client *localapi.Client) error {
-	ctx, cancel := context.WithTimeout(context.Background(), putBackWithin)
-	defer cancel()
-	settled := errors.New("settled")
-	err := client.Watch(ctx, func(s localapi.Status) error {
-		if s.State == session.Connecting || s.State == session.Disconnecting {
-			return nil
-		}
-		return settled
-	})
-	if errors.Is(err, settled) || err == nil { // a daemon that is gone leaves nothing: the helper sees to that
-		return problem.New(problem.Cancelled, "", "cancelled; everything is as it was")
-	}
-	return problem.New(problem.Cancelled, "'fairlead status' says where it stands.", "cancelled, but not everything is put back yet")
 }
 
 // checkPrefixes refuses what is neither an address nor a range.

@@ -25,7 +25,7 @@ type operations struct {
 	helper  session.HelperDialer
 
 	mu   sync.Mutex
-	last session.Options // of the latest connect
+	last session.Options // of what is connected
 }
 
 // NewOperations returns the real thing: the backend on this machine.
@@ -46,11 +46,13 @@ func (o *operations) Status() localapi.Status { return o.manager.Status() }
 func (o *operations) Watch(ctx context.Context) <-chan localapi.Status { return o.manager.Watch(ctx) }
 
 func (o *operations) Connect(ctx context.Context, r localapi.ConnectRequest) error {
-	o.mu.Lock()
-	o.last = r
-	o.mu.Unlock()
 	began := time.Now()
 	err := o.manager.Connect(ctx, r)
+	if err == nil { // else what was connected before may still be
+		o.mu.Lock()
+		o.last = r
+		o.mu.Unlock()
+	}
 	status := o.manager.Status()
 	o.log.Info("connect", "context", status.Context, "namespace", status.Namespace, "carrier", status.Carrier.Active,
 		"took", time.Since(began).Round(time.Millisecond), "error", err)
@@ -143,7 +145,7 @@ func (o *operations) Namespaces(ctx context.Context, t localapi.Target) (localap
 func (o *operations) Doctor(ctx context.Context, t localapi.Target) (localapi.Report, error) {
 	target := o.here(t)
 	status := o.manager.Status()
-	if !isConnected(status) || t.Explicit() {
+	if !isConnected(status) {
 		status = localapi.Status{}
 	}
 	checks := diagnostics.Run(ctx, diagnostics.Environment{

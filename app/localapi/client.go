@@ -84,9 +84,10 @@ func (c *Client) Watch(ctx context.Context, each func(Status) error) error {
 	}
 }
 
-// Connect returns when connected.
+// Connect returns when connected. When ctx is cancelled it returns once the daemon has answered to that: what is put
+// back, or that connecting goes on for somebody else.
 func (c *Client) Connect(ctx context.Context, r ConnectRequest) (Status, error) {
-	return call[Status](ctx, c, http.MethodPost, "/v1/connect", r)
+	return callToTheEnd[Status](ctx, c, "/v1/connect", r)
 }
 
 // Disconnect returns when everything is put back.
@@ -219,6 +220,9 @@ func (c *Client) do(ctx context.Context, method, path string, in any) (io.ReadCl
 	}
 	if in != nil {
 		request.Header.Set("Content-Type", "application/json")
+	}
+	if name, ok := ctx.Value(callName{}).(string); ok {
+		request.Header.Set(callHeader, name)
 	}
 	response, err := c.http.Do(request)
 	if err != nil {

@@ -4,8 +4,8 @@
 // HTTP/1.1 on a socket that only the user can reach.
 //
 // It owns the types on the wire, the client, the http.Handler and the socket with its check of who is calling. The
-// Handler works on a Backend, which the daemon provides. The package must not hold state of its own and must not do
-// any work on clusters or on the machine.
+// Handler works on a Backend, which the daemon provides. The package must not hold state of its own but the calls under
+// way, and must not do any work on clusters or on the machine.
 //
 // # Calls
 //
@@ -17,6 +17,7 @@
 //	GET  /v1/status             Status
 //	GET  /v1/status/watch       server-sent events "status": Status now and on each change
 //	POST /v1/connect            ConnectRequest -> Status, once connected
+//	POST /v1/cancel             CancelRequest -> {}: cancels the connect with that name in the header Fairlead-Call, whose answer says what came of it
 //	POST /v1/disconnect         Status, once everything is put back
 //	POST /v1/workloads          WorkloadsRequest -> Workloads
 //	POST /v1/contexts           Target -> Contexts

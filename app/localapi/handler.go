@@ -27,13 +27,15 @@ const statusClientClosed = 499
 // it only behind Listen or behind a check of your own. What goes wrong inside is written to log.
 func Handler(b Backend, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
+	named := &calls{cancels: map[string]context.CancelFunc{}}
 	mux.Handle("GET /v1/version", get(func(context.Context) (Version, error) { return b.Version(), nil }))
 	mux.Handle("GET /v1/status", get(func(context.Context) (Status, error) { return b.Status(), nil }))
 	mux.Handle("GET /v1/status/watch", watch(b))
-	mux.Handle("POST /v1/connect", post(func(ctx context.Context, r ConnectRequest) (Status, error) {
+	mux.Handle("POST /v1/connect", named.cancellable(post(func(ctx context.Context, r ConnectRequest) (Status, error) {
 		err := b.Connect(ctx, r)
 		return b.Status(), err
-	}))
+	})))
+	mux.Handle("POST /v1/cancel", post(named.cancel))
 	mux.Handle("POST /v1/disconnect", post(func(ctx context.Context, _ struct{}) (Status, error) {
 		err := b.Disconnect(ctx)
 		return b.Status(), err

@@ -132,6 +132,30 @@ func TestCancellingTheCallCancelsTheWork(t *testing.T) {
 	<-ended
 }
 
+func TestACancelledConnectIsAnswered(t *testing.T) {
+	started, putBack := make(chan struct{}), false
+	f := &fake{connect: func(ctx context.Context, _ ConnectRequest) error {
+		close(started)
+		<-ctx.Done()
+		putBack = true
+		return problem.New(problem.Cancelled, "", "everything has been put back")
+	}}
+	client := serve(t, f)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-started; cancel() }()
+	_, err := client.Connect(ctx, ConnectRequest{})
+	if err == nil || err.Error() != "everything has been put back" || !putBack {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestCallsThatAreNotUnderWayCannotBeCancelled(t *testing.T) {
+	_, err := call[struct{}](t.Context(), serve(t, &fake{}), http.MethodPost, "/v1/cancel", CancelRequest{Call: "x"})
+	if !errors.Is(err, problem.New(problem.NotFound, "", "")) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestWatchFollowsChangesUntilTheDaemonEnds(t *testing.T) {
 	f := &fake{changes: make(chan Status, 2)}
 	f.changes <- Status{State: session.Connecting, Step: "looking"}

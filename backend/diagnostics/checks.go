@@ -52,6 +52,7 @@ var titles = map[string]string{
 	"gateway":         "Gateway in the cluster",
 	"gateway-version": "Gateway version",
 	"rights":          "Rights in the cluster",
+	"namespace":       "Namespace",
 	"connection":      "Connection",
 	"carrier":         "Way to the gateway",
 	"names":           "Names of the cluster",
@@ -108,7 +109,7 @@ func checkHelper(ctx context.Context, env Environment) []Check {
 	if err != nil {
 		return append(checks, failed("helper-access", session.ExplainHelper(err)))
 	}
-	if status.User != "" && env.Status.State == "" {
+	if status.User != "" && (env.Status.State == "" || env.Status.State == session.Disconnected) {
 		return append(checks, ok("helper-access", "it serves you; %s is connected", status.User))
 	}
 	return append(checks, ok("helper-access", "it serves you"))
@@ -117,7 +118,7 @@ func checkHelper(ctx context.Context, env Environment) []Check {
 // checkCluster looks at all that lies between the kubeconfig and the gateway.
 func checkCluster(ctx context.Context, env Environment) []Check {
 	skipFrom := func(checks []Check, because string) []Check {
-		for _, name := range []string{"kubeconfig", "cluster", "gateway", "gateway-version", "rights"}[len(checks):] {
+		for _, name := range []string{"kubeconfig", "cluster", "gateway", "gateway-version", "rights", "namespace"}[len(checks):] {
 			checks = append(checks, skip(name, because))
 		}
 		return checks
@@ -138,14 +139,37 @@ func checkCluster(ctx context.Context, env Environment) []Check {
 		return skipFrom(append(checks, failed("gateway", err)), "there is no gateway")
 	}
 	checks = append(checks, checkGateway(ctx, env, access, namespace)...)
+	return append(checks, checkRights(ctx, access, namespace, user), checkNamespace(ctx, access))
+}
+
+func checkRights(ctx context.Context, access *cluster.Access, namespace, user string) Check {
 	missing, err := access.Missing(ctx, cluster.ConnectRights(namespace))
 	switch {
 	case err != nil:
-		return append(checks, failed("rights", err))
+		return failed("rights", err)
 	case len(missing) > 0:
-		return append(checks, failed("rights", cluster.ForbiddenBy(missing, user)))
+		return failed("rights", cluster.ForbiddenBy(missing, user))
 	}
-	return append(checks, ok("rights", "you may connect through the gateway in namespace %s, by UDP and by relay", namespace))
+	return ok("rights", "you may connect through the gateway in namespace %s, by UDP and by relay", namespace)
+}
+
+// checkNamespace looks for the namespace that short names are in.
+func checkNamespace(ctx context.Context, access *cluster.Access) Check {
+	name := access.Namespace()
+	there, err := access.HasNamespace(ctx, name)
+	switch {
+	case errors.Is(err, problem.New(problem.Forbidden, "", "")):
+		return skip("namespace", "you may not look whether there is a namespace "+name)
+	case err != nil:
+		return failed("namespace", err)
+	case there:
+		return ok("namespace", "%s is there", name)
+	}
+	all, err := access.Namespaces(ctx)
+	if err != nil {
+		all = nil // they are only a hint
+	}
+	return failed("namespace", session.NoNamespace(name, all))
 }
 
 // checkGateway looks at the gateway's pods.
@@ -204,6 +228,13 @@ func checkSession(ctx context.Context, env Environment) []Check {
 		because := "not connected"
 		return []Check{skip("connection", because), skip("carrier", because), skip("names", because), skip("service", because)}
 	}
+	if asked := elsewhere(env); asked != "" {
+		because := "not connected to " + asked
+		return []Check{
+			skip("connection", fmt.Sprintf("connected to %s as %s, not to %s", s.Context, s.User, asked)),
+			skip("carrier", because), skip("names", because), skip("service", because),
+		}
+	}
 	var checks []Check
 	switch {
 	case s.State == session.Connected && s.Problem == nil:
@@ -218,6 +249,25 @@ func checkSession(ctx context.Context, env Environment) []Check {
 		return append(checks, skip("names", "nothing answers at the moment"), skip("service", "nothing answers at the moment"))
 	}
 	return append(checks, checkNames(ctx, s)...)
+}
+
+// elsewhere names the cluster or user that was asked about, if the session is with another.
+func elsewhere(env Environment) string {
+	asked, server := env.Options.Context, ""
+	access, err := cluster.Open(env.Options.Cluster())
+	if err == nil {
+		defer access.Close()
+		asked, server = access.Context(), access.Server()
+	}
+	switch as := env.Options.As; {
+	case asked != "" && asked != env.Status.Context:
+		return asked
+	case server != "" && server != env.Status.Server:
+		return asked + " at " + server
+	case as != "" && as != env.Status.User:
+		return asked + " as " + as
+	}
+	return ""
 }
 
 func checkCarrier(s session.Status) Check {

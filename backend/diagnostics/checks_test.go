@@ -3,6 +3,7 @@
 package diagnostics
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	core "k8s.io/api/core/v1"
 
+	"github.com/fairlead-dev/fairlead/backend/cluster"
 	"github.com/fairlead-dev/fairlead/backend/problem"
 	"github.com/fairlead-dev/fairlead/backend/session"
 	"github.com/fairlead-dev/fairlead/helper/api"
@@ -61,6 +63,16 @@ func fakeCluster(t *testing.T, answers map[string]string) session.Options {
 	return session.Options{Kubeconfigs: []string{file}}
 }
 
+func serverOf(t *testing.T, options session.Options) string {
+	t.Helper()
+	access, err := cluster.Open(options.Cluster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer access.Close()
+	return access.Server()
+}
+
 func gatewayPod(active bool, image string) string {
 	pod := core.Pod{}
 	pod.Name = "gateway-1"
@@ -83,11 +95,13 @@ const (
 	accessPath = "/selfsubjectaccessreviews"
 	apiPath    = "/apis/fairlead.dev/v1alpha1"
 	podsPath   = "/namespaces/fairlead/pods"
+	nsPath     = "/namespaces/default"
+	namespace  = `{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"default"}}`
 )
 
 func TestRun(t *testing.T) {
 	well := fakeHelper{version: "0.1.0"}
-	good := map[string]string{reviewPath: whoami, accessPath: allowed, apiPath: ourAPI, podsPath: gatewayPod(true, "ghcr.io/x/agent:0.1.0")}
+	good := map[string]string{reviewPath: whoami, accessPath: allowed, apiPath: ourAPI, podsPath: gatewayPod(true, "ghcr.io/x/agent:0.1.0"), nsPath: namespace}
 	with := func(path, answer string) map[string]string {
 		changed := map[string]string{}
 		for k, v := range good {
@@ -96,6 +110,8 @@ func TestRun(t *testing.T) {
 		changed[path] = answer
 		return changed
 	}
+	notFound := with(nsPath, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404}`)
+	notFound["/v1/namespaces"] = `{"kind":"NamespaceList","apiVersion":"v1","items":[{"metadata":{"name":"shop"}}]}`
 	connected := session.Status{State: session.Connected, DNS: session.DNSStatus{ClusterDomain: "cluster.invalid"}}
 	tests := []struct {
 		name    string
@@ -120,6 +136,10 @@ func TestRun(t *testing.T) {
 		{"gateway too old", well, with(podsPath, gatewayPod(true, "agent:0.0.3@sha256:0")), session.Status{}, "gateway-version", Fail, "too old"},
 		{"rights", well, good, session.Status{}, "rights", OK, "namespace fairlead"},
 		{"rights missing", well, with(accessPath, denied), session.Status{}, "rights", Fail, "kubectl create rolebinding fairlead-connect-jo"},
+		{"namespace", well, good, session.Status{}, "namespace", OK, "default is there"},
+		{"no namespace", well, notFound, session.Status{}, "namespace", Fail, "The cluster has: shop."},
+		{"connected to another context", well, good, session.Status{State: session.Connected, Context: "prod", User: "jo"}, "connection", Skip, "connected to prod as jo, not to test"},
+		{"connected to another server", well, good, session.Status{State: session.Connected, Context: "test", Server: "https://other"}, "connection", Skip, "not to test at http"},
 		{"not connected", well, good, session.Status{}, "names", Skip, "not connected"},
 		{"connection in trouble", well, good, session.Status{State: session.Reconnecting, Problem: problem.New(problem.NoCarrier, "do this", "nothing gets through")}, "connection", Fail, "nothing gets through"},
 		{"connecting", well, good, session.Status{State: session.Connecting, Step: "asking"}, "connection", Warn, "asking"},
@@ -129,7 +149,10 @@ func TestRun(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			checks := Run(t.Context(), Environment{Version: "0.1.0", Options: fakeCluster(t, test.cluster), Status: test.status, Helper: test.helper})
+			options := fakeCluster(t, test.cluster)
+			test.status.Context = cmp.Or(test.status.Context, "test")
+			test.status.Server = cmp.Or(test.status.Server, serverOf(t, options))
+			checks := Run(t.Context(), Environment{Version: "0.1.0", Options: options, Status: test.status, Helper: test.helper})
 			var names []string
 			for _, c := range checks {
 				names = append(names, c.Name)
@@ -140,7 +163,7 @@ func TestRun(t *testing.T) {
 					t.Errorf("got %+v, want %s with %q", c, test.want, test.text)
 				}
 			}
-			want := []string{"helper", "helper-version", "helper-access", "kubeconfig", "cluster", "gateway", "gateway-version", "rights", "connection", "carrier", "names", "service"}
+			want := []string{"helper", "helper-version", "helper-access", "kubeconfig", "cluster", "gateway", "gateway-version", "rights", "namespace", "connection", "carrier", "names", "service"}
 			if !slices.Equal(names, want) {
 				t.Errorf("checks %v, want %v", names, want)
 			}

@@ -266,7 +266,7 @@ func (l *link) plan() (api.Tunnel, []v1alpha1.RangeMapping, error) {
 	}
 	request := l.run.request
 	if namespace := l.spec.Namespace; len(a.Namespaces) < allNamespaces && !slices.Contains(a.Namespaces, namespace) {
-		return api.Tunnel{}, nil, noNamespace(namespace, a.Namespaces)
+		return api.Tunnel{}, nil, NoNamespace(namespace, a.Namespaces)
 	}
 	exempt := l.access.Addresses()
 	reserved := hosts(slices.Concat(a.Addresses, a.GatewayAddresses, exempt))
@@ -324,7 +324,8 @@ func (l *link) hand(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
-func noNamespace(namespace string, namespaces []string) *problem.Problem {
+// NoNamespace says that a cluster lacks a namespace; namespaces are those that it has, as far as they are known.
+func NoNamespace(namespace string, namespaces []string) *problem.Problem {
 	return problem.New(problem.NamespaceNotFound, namespaceHint(namespaces), "the cluster has no namespace %q", namespace)
 }
 

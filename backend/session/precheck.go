@@ -127,7 +127,7 @@ func (r *request) checkNamespace(ctx context.Context, known *surroundings) error
 		}
 	}
 	if !there {
-		return noNamespace(namespace, namespaces)
+		return NoNamespace(namespace, namespaces)
 	}
 	return nil
 }
