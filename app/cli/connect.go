@@ -78,13 +78,19 @@ func (p *program) connect(ctx context.Context, options session.Options) error {
 		_ = client.Watch(following, func(s localapi.Status) error { progress.say(s.Step); return nil })
 	}()
 	defer context.AfterFunc(ctx, func() { progress.say("Cancelling") })()
+	var around <-chan localapi.Workloads
+	if p.output == formatText {
+		around = lookAround(following, client, options)
+	}
 	status, err := client.Connect(ctx, options)
-	stop()
 	if err != nil {
 		return err
 	}
-	progress.end()
-	return p.answer(status, func(w io.Writer) { writeConnected(w, status) })
+	return p.answer(status, func(w io.Writer) {
+		try := example(around, status)
+		progress.end()
+		writeConnected(w, status, try)
+	})
 }
 
 // checkPrefixes refuses what is neither an address nor a range.
@@ -106,16 +112,17 @@ func checkPrefixes(flag string, texts []string) error {
 	return nil
 }
 
-// writeConnected says who is connected where, what can be reached, and how to see it.
-func writeConnected(w io.Writer, s localapi.Status) {
+// writeConnected says who is connected where, what can be reached, and how to see it: with the command try, if there is
+// one.
+func writeConnected(w io.Writer, s localapi.Status, try string) {
 	fmt.Fprintln(w, headline(s))
 	writeFields(w, sessionFields(s))
 	writeNotes(w, s)
-	domain := s.DNS.ClusterDomain
-	if domain == "" {
-		domain = "cluster.local"
+	fmt.Fprintln(w, "\nTry:")
+	if try != "" {
+		fmt.Fprintf(w, "  %s\n", try)
 	}
-	fmt.Fprintf(w, "\nTry:\n  curl -k https://kubernetes.default.svc.%s/version\n  fairlead list\n", domain)
+	fmt.Fprintln(w, "  fairlead list")
 }
 
 // carrierFlag is --carrier.

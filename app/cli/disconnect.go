@@ -41,6 +41,7 @@ func (p *program) disconnect(ctx context.Context) error {
 			return
 		}
 		fmt.Fprintf(w, "Disconnected from %s.\n", was.Context)
+		writeNotes(w, now)
 	})
 }
 

@@ -31,6 +31,7 @@ type fakeAnswers struct {
 	Steps      []string            `json:"steps"`
 	Hang       bool                `json:"hang"`
 	Connected  localapi.Status     `json:"connected"`
+	Left       []string            `json:"left"`    // notes of Disconnect
 	Problem    *problem.Problem    `json:"problem"` // of Connect, Workloads and the gateway's operations
 	Workloads  localapi.Workloads  `json:"workloads"`
 	Contexts   localapi.Contexts   `json:"contexts"`
@@ -55,11 +56,12 @@ func newFake(*slog.Logger) (daemon.Operations, error) {
 
 var noting sync.Mutex
 
-// note writes what was asked for into a file, named by the environment variable ASKED.
-func note(request any) {
+// note writes what was asked for into a file, named by the environment variable ASKED and the kind of request.
+func note(request any, kind string) {
 	noting.Lock()
 	defer noting.Unlock()
 	if path := os.Getenv("ASKED"); path != "" {
+		path += kind
 		data, err := json.Marshal(request)
 		if err != nil {
 			panic(err)
@@ -125,7 +127,7 @@ func (f *fake) Connect(ctx context.Context, r localapi.ConnectRequest) error {
 	note(struct {
 		localapi.ConnectRequest
 		HasShell bool `json:"hasShell"`
-	}{r, hasFolder})
+	}{r, hasFolder}, "")
 	if f.answers.Hang {
 		<-ctx.Done()
 		f.show(localapi.Status{State: session.Disconnecting, Step: "putting things back"})
@@ -141,13 +143,13 @@ func (f *fake) Connect(ctx context.Context, r localapi.ConnectRequest) error {
 }
 
 func (f *fake) Disconnect(context.Context) error {
-	f.show(localapi.Status{State: session.Disconnected})
+	f.show(localapi.Status{State: session.Disconnected, Notes: f.answers.Left})
 	return nil
 }
 
 func (f *fake) Workloads(_ context.Context, r localapi.WorkloadsRequest) (localapi.Workloads, error) {
 	r.Environment, r.WorkingDirectory = nil, ""
-	note(r)
+	note(r, ".workloads")
 	return f.answers.Workloads, f.failure()
 }
 
@@ -181,7 +183,7 @@ func (f *fake) GatewayStatus(context.Context, localapi.Target) (localapi.Gateway
 
 func (f *fake) GatewayInstall(_ context.Context, r localapi.GatewayRequest, progress func(string)) (localapi.Gateway, error) {
 	r.Environment, r.WorkingDirectory = nil, ""
-	note(r)
+	note(r, "")
 	for _, step := range f.answers.Steps {
 		progress(step)
 	}

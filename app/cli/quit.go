@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fairlead-dev/fairlead/app/localapi"
+	"github.com/fairlead-dev/fairlead/backend/session"
 )
 
 func (p *program) quitCommand() *cobra.Command {
@@ -31,20 +33,27 @@ func (p *program) quit(ctx context.Context) error {
 	defer progress.end()
 	client, _, err := p.running(ctx)
 	ran := err == nil
+	var notes []string
 	if ran {
-		err = client.Quit(ctx)
+		status, disconnectErr := client.Disconnect(ctx)
+		if slices.Contains(status.Notes, session.OwedNote) {
+			notes = append(notes, "the cluster could not be told of the disconnect; the gateway will forget this laptop by itself after an hour")
+		}
+		err = errors.Join(disconnectErr, client.Quit(ctx))
 	}
 	if err != nil && !errors.Is(err, localapi.ErrNotRunning) {
 		return err
 	}
 	progress.end()
 	return p.answer(struct {
-		Ended bool `json:"ended"` // a daemon was running
-	}{ran}, func(w io.Writer) {
+		Ended bool     `json:"ended"` // a daemon was running
+		Notes []string `json:"notes,omitempty"`
+	}{ran, notes}, func(w io.Writer) {
 		if ran {
-			fmt.Fprintln(w, "The daemon has ended; nothing is left of it.")
+			fmt.Fprintln(w, "The daemon has ended; nothing is left of it on this laptop.")
 		} else {
 			fmt.Fprintln(w, "The daemon was not running.")
 		}
+		writeNotes(w, localapi.Status{Notes: notes})
 	})
 }

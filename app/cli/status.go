@@ -98,8 +98,8 @@ func writeStatus(w io.Writer, s localapi.Status, now time.Time) {
 	fmt.Fprintln(w, headline(s))
 	if s.State != session.Disconnected {
 		writeFields(w, append(sessionFields(s), trafficFields(s, now)...))
-		writeNotes(w, s)
 	}
+	writeNotes(w, s)
 	if s.Problem != nil {
 		fmt.Fprintln(w)
 		title := "Problem: "

@@ -14,10 +14,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/backend/problem"
@@ -82,90 +80,13 @@ var ErrWatchEnded = errors.New("watch ended")
 // as it is. After ErrConnectionGone and after an error of each it is no use to watch again; after any other the caller
 // may, with an empty since.
 func (a *Access) WatchConnection(ctx context.Context, namespace, name, since string, each func(*v1alpha1.Connection) error) error {
-	if since != "" {
-		return a.watchSince(ctx, namespace, name, since, each)
-	}
-	// Without a resourceVersion, a watch begins with the object as it is, if it is there; a bookmark then says that
-	// this was all (KEP-3157), so that an object that is missing is noticed.
-	yes := true
-	stream, err := a.objects.Resource(connectionResource).Namespace(namespace).Watch(ctx, metav1.ListOptions{
-		FieldSelector:        fields.OneTermEqualSelector("metadata.name", name).String(),
-		ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan,
-		SendInitialEvents:    &yes,
-		AllowWatchBookmarks:  true,
-	})
-	if apierrors.IsInvalid(err) { // before WatchList
-		return a.pollThenWatch(ctx, namespace, name, each)
-	}
-	if err != nil {
-		return a.explainConnection(ctx, err, "watch", namespace)
-	}
-	defer stream.Stop()
-	return a.follow(ctx, stream, namespace, false, each)
-}
-
-// pollThenWatch is WatchConnection for API servers that can't send the initial state in a watch.
-func (a *Access) pollThenWatch(ctx context.Context, namespace, name string, each func(*v1alpha1.Connection) error) error {
-	object, err := a.objects.Resource(connectionResource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return ErrConnectionGone
-	}
-	if err != nil {
-		return a.explainConnection(ctx, err, "get", namespace)
-	}
-	connection, err := decodeConnection(object)
-	if err != nil {
-		return err
-	}
-	if err := each(connection); err != nil {
-		return err
-	}
-	return a.watchSince(ctx, namespace, name, connection.ResourceVersion, each)
-}
-
-func (a *Access) watchSince(ctx context.Context, namespace, name, since string, each func(*v1alpha1.Connection) error) error {
-	stream, err := a.objects.Resource(connectionResource).Namespace(namespace).Watch(ctx, metav1.ListOptions{
-		FieldSelector:   fields.OneTermEqualSelector("metadata.name", name).String(),
-		ResourceVersion: since,
-	})
-	if err != nil {
-		return a.explainConnection(ctx, err, "watch", namespace)
-	}
-	defer stream.Stop()
-	return a.follow(ctx, stream, namespace, true, each)
-}
-
-// follow hands on what a watch brings.
-func (a *Access) follow(ctx context.Context, stream watch.Interface, namespace string, seen bool, each func(*v1alpha1.Connection) error) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case event, ok := <-stream.ResultChan():
-			if !ok {
-				return ErrWatchEnded
-			}
-			switch event.Type {
-			case watch.Added, watch.Modified:
-				connection, err := decodeConnection(event.Object)
-				if err != nil {
-					return err
-				}
-				seen = true
-				if err := each(connection); err != nil {
-					return err
-				}
-			case watch.Deleted:
-				return ErrConnectionGone
-			case watch.Bookmark:
-				if !seen {
-					return ErrConnectionGone
-				}
-			case watch.Error:
-				return a.explainConnection(ctx, apierrors.FromObject(event.Object), "watch", namespace)
-			}
+	return a.watchObject(ctx, watched{connectionResource, namespace, name, ErrConnectionGone, a.explainConnection}, since, func(object runtime.Object) error {
+		connection, err := decodeConnection(object)
+		if err != nil {
+			return err
 		}
-	}
+		return each(connection)
+	})
 }
 
 func decodeConnection(object runtime.Object) (*v1alpha1.Connection, error) {

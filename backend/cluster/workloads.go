@@ -26,6 +26,8 @@ type Workload struct {
 	Desired   int32    `json:"desired"`
 	Ports     []Port   `json:"ports,omitempty"`
 	Services  []string `json:"services,omitempty"` // names of the Services that select its pods
+	// ServicePorts are the ports of those Services; of headless ones none, since they lead to the pods' own ports.
+	ServicePorts []ServicePort `json:"servicePorts,omitempty"`
 	// State is ready, progressing, failing or scaled to zero.
 	State   string `json:"state"`
 	Message string `json:"message,omitempty"` // why, where the cluster says so
@@ -37,6 +39,15 @@ type Port struct {
 	Port      int32  `json:"port"`
 	Protocol  string `json:"protocol"` // TCP, UDP or SCTP
 	Container string `json:"container,omitempty"`
+}
+
+// ServicePort is a port that a Service has.
+type ServicePort struct {
+	Service     string `json:"service"`
+	Name        string `json:"name,omitempty"`
+	Port        int32  `json:"port"`
+	Protocol    string `json:"protocol"` // TCP, UDP or SCTP
+	AppProtocol string `json:"appProtocol,omitempty"`
 }
 
 // What a workload's State can be.
@@ -177,10 +188,27 @@ func (v inventory) workload(kind string, meta metav1.ObjectMeta, template core.P
 	for _, s := range v.services {
 		if s.Namespace == meta.Namespace && len(s.Spec.Selector) > 0 && labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(template.Labels)) {
 			w.Services = append(w.Services, s.Name)
+			w.ServicePorts = append(w.ServicePorts, servicePorts(s)...)
 		}
 	}
 	sort.Strings(w.Services)
+	sort.SliceStable(w.ServicePorts, func(i, j int) bool { return w.ServicePorts[i].Service < w.ServicePorts[j].Service })
 	return w
+}
+
+func servicePorts(s core.Service) []ServicePort {
+	if s.Spec.ClusterIP == core.ClusterIPNone {
+		return nil
+	}
+	var ports []ServicePort
+	for _, p := range s.Spec.Ports {
+		port := ServicePort{Service: s.Name, Name: p.Name, Port: p.Port, Protocol: cmpProtocol(p.Protocol)}
+		if p.AppProtocol != nil {
+			port.AppProtocol = *p.AppProtocol
+		}
+		ports = append(ports, port)
+	}
+	return ports
 }
 
 func (w *Workload) count(ready, desired int32) {

@@ -49,7 +49,15 @@ func named(namespace, name string) metav1.ObjectMeta {
 }
 
 func service(namespace, name, app string) core.Service {
-	return core.Service{ObjectMeta: named(namespace, name), Spec: core.ServiceSpec{Selector: map[string]string{"app": app}}}
+	h2c := "kubernetes.io/h2c"
+	return core.Service{ObjectMeta: named(namespace, name), Spec: core.ServiceSpec{
+		Selector: map[string]string{"app": app}, Ports: []core.ServicePort{{Name: "web", Port: 80, AppProtocol: &h2c}, {Port: 53, Protocol: core.ProtocolUDP}},
+	}}
+}
+
+func headless(s core.Service) core.Service {
+	s.Spec.ClusterIP = core.ClusterIPNone
+	return s
 }
 
 func TestWorkloads(t *testing.T) {
@@ -86,7 +94,7 @@ func TestWorkloads(t *testing.T) {
 				Status:     core.PodStatus{ContainerStatuses: []core.ContainerStatus{{Name: "inventory", State: core.ContainerState{Waiting: &core.ContainerStateWaiting{Reason: "ContainerCreating"}}}}},
 			},
 		},
-		services: []core.Service{service("shop", "catalog", "catalog"), service("shop", "b-catalog", "catalog"), service("other", "catalog", "catalog"), {ObjectMeta: named("shop", "external")}},
+		services: []core.Service{service("shop", "catalog", "catalog"), service("shop", "b-catalog", "catalog"), headless(service("shop", "c-catalog", "catalog")), service("other", "catalog", "catalog"), {ObjectMeta: named("shop", "external")}},
 	}
 	golden(t, "testdata/workloads.json", found.workloads())
 }

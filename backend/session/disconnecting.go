@@ -23,7 +23,7 @@ func (r *run) disconnecting() {
 		if err := r.request.access.DeleteConnection(ctx, r.request.gatewayNamespace, r.announced); err != nil {
 			r.log.Info("connection left in the cluster for now", "name", r.announced, "error", err)
 			if r.farewells.owe(r.request.access, r.request.gatewayNamespace, r.announced, r.patience.farewell) {
-				end.Notes = []string{owedNote}
+				end.Notes = []string{OwedNote}
 			}
 		}
 	}

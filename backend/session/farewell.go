@@ -21,8 +21,8 @@ const (
 	longestFarewell = time.Hour
 )
 
-// owedNote says in a Status that the gateway could not be told of a disconnect.
-const owedNote = "the cluster could not be told of the disconnect; the gateway will forget this laptop as soon as Fairlead reaches " +
+// OwedNote says in a Status that the gateway could not be told of a disconnect.
+const OwedNote = "the cluster could not be told of the disconnect; the gateway will forget this laptop as soon as Fairlead reaches " +
 	"the cluster again, and otherwise by itself after an hour"
 
 // farewells take Connections out of clusters that could not be reached when their session ended. Methods are safe for
@@ -98,7 +98,7 @@ func (f *farewells) say(ctx context.Context, access *cluster.Access, key farewel
 
 // forgetNote takes the note of an owed farewell out of a Status.
 func forgetNote(s *Status) {
-	s.Notes = slices.DeleteFunc(slices.Clone(s.Notes), func(note string) bool { return note == owedNote })
+	s.Notes = slices.DeleteFunc(slices.Clone(s.Notes), func(note string) bool { return note == OwedNote })
 	if len(s.Notes) == 0 {
 		s.Notes = nil
 	}

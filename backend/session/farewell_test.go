@@ -15,7 +15,7 @@ func TestTheGatewayIsToldOfADisconnectOnceTheClusterIsBack(t *testing.T) {
 	if err := w.manager.Disconnect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if s := w.manager.Status(); s.State != Disconnected || !slices.Equal(s.Notes, []string{owedNote}) {
+	if s := w.manager.Status(); s.State != Disconnected || !slices.Equal(s.Notes, []string{OwedNote}) {
 		t.Errorf("got %s with notes %q", s.State, s.Notes)
 	}
 	w.cluster.set(func(c *fakeCluster) { c.broken = 0 })
