@@ -16,7 +16,6 @@ import (
 	"gvisor.dev/gvisor/pkg/buffer"
 	gvisorlog "gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
@@ -329,25 +328,6 @@ func (s *Stack) Collect(bufs [][]byte, sizes []int, offset, mtu, quantum int) in
 
 // Pending reports whether Collect would return something. It belongs to the goroutine that calls Collect.
 func (s *Stack) Pending() bool { return s.cutter.loaded() || !s.link.empty() }
-
-// DialTCP opens a connection to the laptop through the tunnel, from our address in it.
-func (s *Stack) DialTCP(ctx context.Context, address netip.AddrPort) (net.Conn, error) {
-	protocol, local := header.IPv4ProtocolNumber, tcpip.FullAddress{NIC: nicID}
-	if address.Addr().Is6() {
-		protocol = header.IPv6ProtocolNumber
-	}
-	for _, a := range s.config.Gateway {
-		if a.Is4() == address.Addr().Is4() {
-			local.Addr = toTCPIP(a)
-		}
-	}
-	remote := tcpip.FullAddress{NIC: nicID, Addr: toTCPIP(address.Addr()), Port: address.Port()}
-	conn, err := gonet.DialTCPWithBind(ctx, s.stack, local, remote, protocol)
-	if err != nil {
-		return nil, fmt.Errorf("connect to laptop at %s: %w", address, err)
-	}
-	return conn, nil
-}
 
 // Stats returns the stack's figures.
 func (s *Stack) Stats() Stats {

@@ -402,6 +402,9 @@ func TestMalformedRelayStreams(t *testing.T) {
 func TestProbes(t *testing.T) {
 	tunnel, _ := newTunnel(t, Config{})
 	l := newLaptop(t, tunnel, 1, 1280)
+	if heard := tunnel.Heard(l.peer.PublicKey); !heard.IsZero() {
+		t.Errorf("heard at %s before it said anything", heard)
+	}
 	for _, size := range []int{carrier.ProbeSize, 1400, 9000} {
 		answer := l.probe(tunnel, carrier.Probe{Size: size, Sequence: uint64(size), TunnelMTU: 1400})
 		if answer.Kind != carrier.ProbeReply || answer.Size != size || answer.Sequence != uint64(size) {
@@ -411,7 +414,13 @@ func TestProbes(t *testing.T) {
 	if stats, _ := tunnel.Stats(); stats.Peers[0].MTU != 1392 || stats.Peers[0].Carrier != "" {
 		t.Errorf("MTU %d by %q, want 1392 (1400 in whole blocks) and nothing heard inside the tunnel yet", stats.Peers[0].MTU, stats.Peers[0].Carrier)
 	}
+	if heard := tunnel.Heard(l.peer.PublicKey); time.Since(heard) > time.Minute {
+		t.Errorf("last heard at %s, want now", heard)
+	}
 	tunnel.RemovePeer(l.peer.PublicKey)
+	if heard := tunnel.Heard(l.peer.PublicKey); !heard.IsZero() {
+		t.Errorf("one who is gone was heard at %s", heard)
+	}
 	if got := tunnel.bind.Streams(); got != 0 {
 		t.Errorf("%d streams", got)
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -35,6 +36,51 @@ func TestRemovePeerEndsItsFlows(t *testing.T) {
 	}
 	if stats, err := tunnel.Stats(); err != nil || len(stats.Peers) != 0 {
 		t.Errorf("%d peers left, %v", len(stats.Peers), err)
+	}
+}
+
+// A connection to a laptop can be reset, so that the program there learns that the caller broke off.
+func TestDialedConnectionIsReset(t *testing.T) {
+	tunnel, _ := newTunnel(t, Config{})
+	l := newLaptop(t, tunnel, 1, 1280)
+	listener, err := l.net.ListenTCPAddrPort(netip.AddrPortFrom(l.peer.Laptop[0], 9000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	ended := make(chan error, 1)
+	go func() {
+		c, err := listener.Accept()
+		if err == nil {
+			_, err = io.Copy(io.Discard, c)
+			c.Close()
+		}
+		ended <- err
+	}()
+	_ = ping(t, l, l.peer.Gateway[0].String(), 56)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	c, err := tunnel.DialTCP(ctx, l.peer.PublicKey, 9000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.(interface{ SetLinger(int) error }).SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	select {
+	case err := <-ended:
+		if err == nil || !strings.Contains(err.Error(), "reset") {
+			t.Errorf("the laptop saw %v, want a reset", err)
+		}
+	case <-ctx.Done():
+		t.Error("the laptop was not told")
+	}
+	if _, err := tunnel.DialTCP(ctx, l.peer.PublicKey, 9001); err == nil || ctx.Err() != nil {
+		t.Errorf("a closed port: %v, want refused at once", err)
 	}
 }
 

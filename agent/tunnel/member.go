@@ -36,6 +36,7 @@ type member struct {
 	deliver sync.Mutex    // packets come in one batch at a time
 	session atomic.Uint64 // the WireGuard session of its last packet, with knownSession
 	gone    atomic.Bool
+	heard   atomic.Int64 // when its last packet or probe came, Unix time in nanoseconds; 0 for never
 
 	udpMTU, relayMTU atomic.Int32 // as the laptop said last
 	limit            atomic.Int32 // of the UDP path, as the kernel said; 0 for none
@@ -59,6 +60,13 @@ func newMember(p Peer) *member {
 func (m *member) sameAddresses(p Peer) bool {
 	own := m.config.Load()
 	return slices.Equal(own.Laptop, p.Laptop) && slices.Equal(own.Gateway, p.Gateway)
+}
+
+func (m *member) lastHeard() time.Time {
+	if heard := m.heard.Load(); heard != 0 {
+		return time.Unix(0, heard)
+	}
+	return time.Time{}
 }
 
 // mtu returns how large packets to the laptop may be on a way to it.

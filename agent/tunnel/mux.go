@@ -139,6 +139,7 @@ func (m *mux) Write(bufs [][]byte, offset int) (int, error) {
 	if member == nil {
 		return len(bufs), nil
 	}
+	member.heard.Store(time.Now().UnixNano())
 	// WireGuard decrypts in place: in front of the packet there still is the header of its datagram.
 	if last := bufs[len(bufs)-1]; offset >= 16 {
 		member.session.Store(uint64(binary.LittleEndian.Uint32(last[4:])) | knownSession)
@@ -272,9 +273,10 @@ func (m *mux) Close() error {
 	return nil
 }
 
-// probed notes the MTU that a laptop uses over a carrier.
+// probed notes that a laptop is there, and the MTU that it uses over a carrier.
 func (m *mux) probed(key Key, by wireguard.Carrier, mtu int) {
 	if member := m.find(key); member != nil {
+		member.heard.Store(time.Now().UnixNano())
 		member.setMTU(by, mtu)
 	}
 }

@@ -30,6 +30,7 @@ type PeerStats struct {
 	Name          string
 	PublicKey     Key
 	LastHandshake time.Time // zero if there was none
+	LastHeard     time.Time // when its last authentic packet or probe came; zero for never
 	Carrier       string    // by which it was last heard: udp, relay, or empty
 	Endpoint      string    // its UDP address, if that is the carrier
 	MTU           int       // of packets to it, in bytes
@@ -51,7 +52,7 @@ func (t *Tunnel) Stats() (Stats, error) {
 		wg := state.peers[config.PublicKey]
 		p := PeerStats{
 			Name: config.Name, PublicKey: config.PublicKey,
-			LastHandshake: wg.lastHandshake, RxBytes: wg.rx, TxBytes: wg.tx,
+			LastHandshake: wg.lastHandshake, LastHeard: m.lastHeard(), RxBytes: wg.rx, TxBytes: wg.tx,
 			Stats: m.stack.Stats(),
 		}
 		way := t.mux.way(m)

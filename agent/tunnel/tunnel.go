@@ -262,6 +262,15 @@ func (t *Tunnel) DialTCP(ctx context.Context, publicKey Key, port uint16) (net.C
 	return m.stack.DialTCP(ctx, netip.AddrPortFrom(m.config.Load().Laptop[0], port))
 }
 
+// Heard returns when a laptop was last heard, by an authentic packet or probe: zero if it was not, or if there is none
+// with this key.
+func (t *Tunnel) Heard(publicKey Key) time.Time {
+	if m := t.mux.find(publicKey); m != nil {
+		return m.lastHeard()
+	}
+	return time.Time{}
+}
+
 // drainTime is how long Close waits for the last packets to leave.
 const drainTime = 500 * time.Millisecond
 
