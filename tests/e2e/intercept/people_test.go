@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package intercept
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fairlead-dev/fairlead/tests/e2e/harness"
+)
+
+// TestTwoDevelopersAndOthers: two headers, one Deployment of three pods on two nodes, plus ordinary users, while pods come
+// and go: each gets exactly their own.
+func TestTwoDevelopersAndOthers(t *testing.T) {
+	alice, bob := connected(t, 0), connected(t, 1)
+	alice.serve(t, 3000)
+	bob.serve(t, 3000)
+	for _, d := range []developer{alice, bob} {
+		if a := d.intercept(t, "lab", "--key", d.name, "--port", "3000:web"); a.PodsCovered != 3 {
+			t.Errorf("%+v", a)
+		}
+	}
+	each := func(t *testing.T) {
+		t.Helper()
+		for range 12 { // every pod has its turn
+			for header, server := range map[string]string{"x-fairlead: alice": "alice", "x-fairlead: bob": "bob", "x-fairlead: carol": "lab-", "x-none: 1": "lab-"} {
+				if got := alice.whoAnswers(t, "http://lab.lab/", header); !strings.HasPrefix(got, server) {
+					t.Errorf("with %q %s answered", header, got)
+				}
+			}
+		}
+	}
+	t.Run("three pods", each)
+	covered := func(t *testing.T, pods int) {
+		t.Helper()
+		harness.Eventually(t, 30*time.Second, fmt.Sprintf("%d pods are covered", pods), func() error {
+			for _, a := range alice.intercepts(t) {
+				if a.PodsCovered != pods || a.PodsReady != pods || a.Phase != "Active" {
+					return fmt.Errorf("%+v", a)
+				}
+			}
+			return nil
+		})
+	}
+	scale := func(t *testing.T, replicas int) {
+		t.Helper()
+		patch := fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas)
+		if _, err := env.Cluster.Kubernetes().AppsV1().Deployments("lab").Patch(t.Context(), "lab", types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		covered(t, replicas)
+	}
+	t.Cleanup(func() {
+		patch := []byte(`{"spec":{"replicas":3}}`)
+		if _, err := env.Cluster.Kubernetes().AppsV1().Deployments("lab").Patch(context.Background(), "lab", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+			t.Error(err)
+		}
+		harness.Eventually(t, 30*time.Second, "the lab is itself again", func() error {
+			if names, err := unready(context.Background(), "lab"); err != nil || names != "" {
+				return fmt.Errorf("%s %v", names, err)
+			}
+			return nil
+		})
+	})
+	t.Run("scaled to 6", func(t *testing.T) { scale(t, 6); each(t) })
+	t.Run("rolled out", func(t *testing.T) {
+		alice.kubectlAdmin(t, "-n", "lab", "rollout", "restart", "deployment/lab")
+		alice.kubectlAdmin(t, "-n", "lab", "rollout", "status", "deployment/lab", "--timeout=60s")
+		covered(t, 6)
+		each(t)
+	})
+	t.Run("scaled to 1", func(t *testing.T) { scale(t, 1); each(t) })
+	t.Run("node drained", func(t *testing.T) {
+		scale(t, 3)
+		node := env.Cluster.Node(1).Name
+		defer alice.kubectlAdmin(t, "uncordon", node)
+		alice.kubectlAdmin(t, "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=60s", "--pod-selector=app=lab")
+		covered(t, 3)
+		each(t)
+	})
+}
+
+// kubectlAdmin runs kubectl as the cluster's administrator on the machine.
+func (d developer) kubectlAdmin(t *testing.T, args ...string) string {
+	t.Helper()
+	r := d.TryAs(t, "root", append([]string{"kubectl"}, args...)...)
+	if r.Status != 0 {
+		t.Fatalf("%s", r)
+	}
+	return r.Stdout
+}
+
+func TestConflicts(t *testing.T) {
+	alice, bob := connected(t, 0), connected(t, 1)
+	alice.serve(t, 3000)
+	bob.serve(t, 3000)
+	refused := func(t *testing.T, d developer, args ...string) {
+		t.Helper()
+		r := d.Try(t, append([]string{"fairlead", "intercept", "lab", "--port", "3000:web"}, args...)...)
+		if r.Status == 0 || !strings.Contains(r.Stderr, "alice") {
+			t.Errorf("%s", r)
+		}
+		for _, a := range d.intercepts(t) {
+			if a.User == d.name && a.User != "alice" {
+				t.Errorf("a refused intercept stays: %+v", a)
+			}
+		}
+	}
+	t.Run("the same key", func(t *testing.T) {
+		alice.intercept(t, "lab", "--key", "same", "--port", "3000:web")
+		refused(t, bob, "--key", "same")
+		refused(t, bob, "--path", "^=/") // overlaps
+		refused(t, bob, "--all")         // policy
+		alice.leave(t)
+		bob.intercept(t, "lab", "--key", "same", "--port", "3000:web")
+		bob.leave(t)
+	})
+	t.Run("all", func(t *testing.T) {
+		alice.intercept(t, "lab", "--all", "--port", "3000:web")
+		refused(t, bob, "--all")
+		refused(t, bob, "--key", "other")
+		bob.intercept(t, "lab", "--all", "--port", "3001:raw") // another port is nobody's
+		bob.leave(t)
+		alice.leave(t)
+	})
+	t.Run("at the same moment", func(t *testing.T) {
+		results := make(chan harness.Result, 2)
+		for _, d := range []developer{alice, bob} {
+			t.Cleanup(func() { d.leave(t) })
+			go func() { results <- d.Try(t, "fairlead", "intercept", "lab", "--all", "--port", "3000:web") }()
+		}
+		a, b := <-results, <-results
+		if (a.Status == 0) == (b.Status == 0) {
+			t.Errorf("not exactly one has it:\n%s\n%s", a, b)
+		}
+	})
+}
+
+// TestRights: what Kubernetes itself refuses.
+func TestRights(t *testing.T) {
+	alice, bob := connected(t, 0), connected(t, 1)
+	alice.serve(t, 3000)
+	alice.intercept(t, "lab", "--key", "alice", "--port", "3000:web")
+	name := alice.intercepts(t)[0].Name
+	bobs, err := env.Cluster.UserKubeconfig("bob", "developers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"delete", "intercept", name}, {"patch", "intercept", name, "--type=merge", "-p", `{"spec":{"leaving":true}}`},
+		{"patch", "intercept", name, "--type=merge", "-p", `{"spec":{"user":"bob"}}`},
+	} {
+		if r := bob.Try(t, append([]string{"kubectl", "--kubeconfig", bobs, "-n", "lab"}, args...)...); r.Status == 0 || !strings.Contains(r.Stderr, "alice") {
+			t.Errorf("%s", r)
+		}
+	}
+	if r := bob.Try(t, "fairlead", "leave", "--owner", "alice", "lab"); r.Status == 0 || !strings.Contains(r.Stderr, "alice") {
+		t.Errorf("%s", r)
+	}
+	if got := alice.whoAnswers(t, "http://lab.lab/", "x-fairlead: alice"); got != "alice" {
+		t.Errorf("%s answered", got)
+	}
+	t.Run("no rights on the namespace", func(t *testing.T) {
+		r := bob.Try(t, "fairlead", "intercept", "coredns", "-n", "kube-system", "--port", "3000:53")
+		if r.Status == 0 || !strings.Contains(r.Stderr, "kube-system") {
+			t.Errorf("%s", r)
+		}
+	})
+	t.Run("somebody else's connection", func(t *testing.T) {
+		manifest := fmt.Sprintf(`{"apiVersion":"fairlead.dev/v1alpha1","kind":"Intercept","metadata":{"name":"stolen","namespace":"lab"},"spec":{"user":"bob",
+			"connection":{"namespace":"fairlead","name":%q},"workload":{"kind":"Deployment","name":"lab"},"ports":[{"port":7000,"tunnelPort":3000}]}}`,
+			strings.TrimPrefix(alice.Status(t).Connection, "fairlead/"))
+		r := bob.Try(t, "sh", "-c", "echo '"+manifest+"' | kubectl --kubeconfig "+bobs+" apply -f -")
+		if r.Status == 0 { // the gateway refuses what admission lets through
+			defer bob.Try(t, "kubectl", "--kubeconfig", bobs, "-n", "lab", "delete", "intercept", "stolen")
+			harness.Eventually(t, 5*time.Second, "the intercept is refused", func() error {
+				if out := bob.Run(t, "kubectl", "--kubeconfig", bobs, "-n", "lab", "get", "intercept", "stolen", "-o", "jsonpath={.status.phase}"); out != "Refused" {
+					return fmt.Errorf("phase %q", out)
+				}
+				return nil
+			})
+		}
+	})
+	t.Run("a pod can't open a flow by itself", func(t *testing.T) {
+		// The gateway's port for sidecars takes TLS, and hears nobody without a credential.
+		r := alice.Try(t, "curl", "-sSk", "-m", "3", "https://fairlead-sidecars.fairlead:8443/")
+		if r.Status == 0 {
+			t.Errorf("%s", r)
+		}
+	})
+	t.Run("an administrator ends it", func(t *testing.T) {
+		alice.kubectlAdmin(t, "-n", "lab", "delete", "intercept", name)
+		harness.Eventually(t, 5*time.Second, "the app answers", func() error {
+			if got := alice.whoAnswers(t, "http://lab.lab/", "x-fairlead: alice"); !strings.HasPrefix(got, "lab-") {
+				return fmt.Errorf("%s answers", got)
+			}
+			return nil
+		})
+	})
+}
+
+// TestChain: front -> catalog, of which only the catalog is intercepted: the request that entered at the front reaches the
+// laptop, because the services hand the baggage on.
+func TestChain(t *testing.T) {
+	alice := connected(t, 0)
+	alice.serve(t, 3000)
+	alice.intercept(t, "catalog", "-n", "shop", "--key", "blue", "--port", "3000:http")
+	mine := alice.Run(t, "curl", "-sS", "-m", "5", "-H", "baggage: fairlead=blue", "http://front.shop/")
+	if !strings.Contains(mine, `"server":"alice"`) {
+		t.Errorf("with baggage: %s", mine)
+	}
+	if others := alice.Run(t, "curl", "-sS", "-m", "5", "http://front.shop/"); strings.Contains(others, "alice") || !strings.Contains(others, "anchor") {
+		t.Errorf("without: %s", others)
+	}
+}
