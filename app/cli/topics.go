@@ -56,6 +56,8 @@ func exitStatusTopic() *cobra.Command {
   40   route_conflict       a cluster range overlaps a network of this machine
   41   no_carrier           no way for datagrams to the gateway works
   42   dns                  names could not be set up
+  50   intercept_refused    the gateway refuses the intercept, such as because of another's
+  51   intercept_pending    the intercept did not become active in time
   130  cancelled            interrupted with Ctrl-C`,
 	}
 }

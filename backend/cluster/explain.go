@@ -136,6 +136,11 @@ func GrantHint(action Action, user string) string {
 			"kubectl create rolebinding %s --role=fairlead-connect --user=%s --namespace=%s",
 			shellQuote("fairlead-connect-"+slug(user)), shellQuote(user), action.Namespace)
 	}
+	if action.Group == "fairlead.dev" && action.Resource == "intercepts" && action.Namespace != "" {
+		return fmt.Sprintf("Whoever has the role edit in the namespace may intercept there. An administrator grants that alone with: "+
+			"kubectl create rolebinding %s --clusterrole=fairlead-developer --user=%s --namespace=%s",
+			shellQuote("fairlead-developer-"+slug(user)), shellQuote(user), action.Namespace)
+	}
 	return fmt.Sprintf("Ask an administrator of the cluster for the right to %s. Check with: kubectl auth can-i %s", action, canI(action))
 }
 

@@ -40,6 +40,8 @@ const (
 	NoCarrier          Code = "no_carrier"          // no way for datagrams to the gateway works
 	DNS                Code = "dns"                 // names could not be set up
 	NotFound           Code = "not_found"           // the thing named does not exist
+	InterceptRefused   Code = "intercept_refused"   // the gateway says that it can't be
+	InterceptPending   Code = "intercept_pending"   // it did not become active in time
 )
 
 // exitStatus maps every code to the exit status of the CLI. 1 and 2 are what shells and cobra use by custom; 130 is
@@ -50,6 +52,7 @@ var exitStatus = map[Code]int{
 	Kubeconfig: 20, ContextNotFound: 21, ClusterUnreachable: 22, Unauthorized: 23, Forbidden: 24, NamespaceNotFound: 25,
 	GatewayMissing: 30, GatewayNotReady: 31, GatewayVersion: 32, GatewayInUse: 33,
 	RouteConflict: 40, NoCarrier: 41, DNS: 42,
+	InterceptRefused: 50, InterceptPending: 51,
 	Cancelled: 130,
 }
 

@@ -12,6 +12,8 @@ import (
 type board struct {
 	mu      sync.Mutex
 	status  Status
+	// intercepts are in every Status; they come and go by themselves.
+	intercepts []Intercept
 	changed chan struct{} // closed and replaced on each change
 	closed  bool
 }
@@ -30,12 +32,21 @@ func (b *board) update(change func(*Status)) {
 	defer b.mu.Unlock()
 	next := b.status
 	change(&next)
+	next.Intercepts = b.intercepts
 	if b.closed || reflect.DeepEqual(next, b.status) {
 		return
 	}
 	b.status = next
 	close(b.changed)
 	b.changed = make(chan struct{})
+}
+
+// showIntercepts makes them part of what is true now. The slice must not be written to afterwards.
+func (b *board) showIntercepts(intercepts []Intercept) {
+	b.mu.Lock()
+	b.intercepts = intercepts
+	b.mu.Unlock()
+	b.update(func(*Status) {})
 }
 
 // get returns what is true now, a channel that is closed when that changes, and whether the board is closed for good.

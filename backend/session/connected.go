@@ -118,7 +118,11 @@ func (l *link) follows() error {
 	if err := l.update(update); err != nil {
 		return err
 	}
+	moved := !slices.Equal(l.tunnel.Addresses, wanted.Addresses) || !slices.Equal(l.tunnel.Peer.Addresses, wanted.Peer.Addresses)
 	l.tunnel = wanted
+	if moved {
+		l.offer()
+	}
 	return nil
 }
 

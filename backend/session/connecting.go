@@ -60,7 +60,7 @@ func (l *link) connect() error {
 		Host: hostName(), ClientVersion: l.run.deps.Version, UnavailableRanges: unavailableRanges(l.prepared.LocalRoutes),
 	}
 	if l.run.request.carrier != CarrierUDP {
-		l.background.Go(func() { l.keeper.Run(l.ctx) })
+		l.background.Go(func() { l.keeper.Run(l.carrying) })
 	}
 	wanted, err := l.agree()
 	if err != nil {
@@ -290,7 +290,9 @@ func (l *link) plan() (api.Tunnel, []v1alpha1.RangeMapping, error) {
 	if request.carrier == CarrierUDP || request.carrier == CarrierAuto && len(a.UDP) > 0 {
 		first = api.CarrierUDP
 	}
-	return tunnelFor(a, planned, exempt, l.spec.Namespace, first), specMappings(planned.Mappings), nil
+	tunnel := tunnelFor(a, planned, exempt, l.spec.Namespace, first)
+	tunnel.InboundPorts = l.run.inbound.get()
+	return tunnel, specMappings(planned.Mappings), nil
 }
 
 // up has the helper build the tunnel.
@@ -307,6 +309,7 @@ func (l *link) up(tunnel api.Tunnel) error {
 	l.policy = carrier.NewPolicy(carrier.Mode(l.run.request.carrier), carrier.Name(tunnel.Carrier))
 	close(l.isUp)
 	l.background.Go(l.watchHelper)
+	l.offer()
 	return nil
 }
 

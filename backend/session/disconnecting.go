@@ -15,6 +15,8 @@ const deleteTimeout = 2 * time.Second
 
 // disconnecting takes the Connection out of the cluster. The tunnel is down already: link.close has done that.
 func (r *run) disconnecting() {
+	r.leave()
+	r.forget()
 	end := Status{State: Disconnected}
 	if r.announced != "" {
 		r.board.update(func(s *Status) { s.State, s.Step = Disconnecting, "telling the gateway" })

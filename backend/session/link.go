@@ -29,6 +29,11 @@ type link struct {
 
 	background sync.WaitGroup
 
+	// carrying ends after ctx: what is left at the end still needs a way.
+	carrying    context.Context
+	stopCarrier context.CancelFunc
+	offered     bool // to the hooks
+
 	// Of the helper.
 	helper   Helper
 	prepared api.PrepareReply
@@ -93,6 +98,7 @@ func newLink(r *run) *link {
 		changes: make(chan *v1alpha1.Connection, 1), gone: make(chan struct{}, 1), failed: make(chan error, 1),
 		again: make(chan struct{}, 1), announced: make(chan announcement, 1), relayChanged: make(chan struct{}, 1),
 	}
+	l.carrying, l.stopCarrier = context.WithCancel(context.WithoutCancel(r.ctx))
 	dialer := carrier.NewDialer(l.access.RESTConfig())
 	l.keeper = &carrier.Keeper{
 		Open: func(ctx context.Context, target carrier.Target) (io.ReadWriteCloser, error) {
@@ -122,6 +128,7 @@ const downTimeout = 10 * time.Second
 
 // close takes the tunnel down and lets go of everything but the Connection. It returns when that is done.
 func (l *link) close() {
+	l.retract()
 	if l.run.ctx.Err() != nil && isClosed(l.isUp) {
 		l.run.board.update(func(s *Status) { s.State, s.Step = Disconnecting, "putting everything back" })
 	}
@@ -136,6 +143,7 @@ func (l *link) close() {
 		cancel()
 	}
 	l.cancel()
+	l.stopCarrier()
 	if l.helper != nil {
 		_ = l.helper.Close() // ends the session in the helper, should it still be there
 	}

@@ -18,6 +18,7 @@ type Dependencies struct {
 	Helper   HelperDialer // nil is the helper of this machine
 	Log      *slog.Logger // nil discards
 	LaptopID string       // tells this laptop from the user's others; empty is a random one kept in the user's state folder
+	Hooks    Hooks        // what lives inside the connection; nil is nothing
 }
 
 // Manager holds the one session of a user. Its methods are safe for concurrent use.

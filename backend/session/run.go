@@ -39,6 +39,10 @@ type run struct {
 
 	announced string    // name of the Connection in the cluster, empty before there is one
 	since     time.Time // of the first connection
+
+	inbound inbound
+	offered bool // hooks have had a tunnel
+	left    bool // hooks have left
 }
 
 // patience is how long is waited for what usually takes milliseconds.

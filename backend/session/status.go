@@ -75,6 +75,7 @@ type Status struct {
 	Sent       uint64         `json:"sent"`          // bytes
 	Notes      []string       `json:"notes,omitempty"`
 	Connection string         `json:"connection,omitempty"` // namespace/name of the Connection object
+	Intercepts []Intercept    `json:"intercepts,omitempty"` // of this laptop
 }
 
 // CarrierStatus says how datagrams travel.
