@@ -23,7 +23,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{Use: "lab", SilenceUsage: true, SilenceErrors: true, Short: "Every protocol, from both ends"}
-	root.AddCommand(serveCommand(), checkCommand(), loadCommand())
+	root.AddCommand(serveCommand(), checkCommand(), loadCommand(), healthyCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "lab:", err)
 		os.Exit(1)

@@ -11,7 +11,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -23,7 +22,7 @@ const rpcTrailer = "x-lab-trailer"
 
 // newRPCServer serves lab.Echo: Unary, Down (the server streams), Up (the client streams) and Both. Messages are
 // google.protobuf.StringValue, so that no generated code is needed. Each answer begins with the server's name.
-func newRPCServer(name string) *grpc.Server {
+func newRPCServer(name string, illness *illness) *grpc.Server {
 	server := grpc.NewServer()
 	server.RegisterService(&grpc.ServiceDesc{
 		ServiceName: "lab.Echo", HandlerType: (*any)(nil),
@@ -46,7 +45,7 @@ func newRPCServer(name string) *grpc.Server {
 			{StreamName: "Both", ServerStreams: true, ClientStreams: true, Handler: func(_ any, s grpc.ServerStream) error { return streamBoth(s, name) }},
 		},
 	}, new(any))
-	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
+	grpc_health_v1.RegisterHealthServer(server, illness.rpc)
 	return server
 }
 

@@ -30,6 +30,7 @@ const serverHeader = "X-Lab-Server"
 type settings struct {
 	name               string
 	web, raw, udp, tap string // addresses; empty is off
+	illness            *illness
 }
 
 func serveCommand() *cobra.Command {
@@ -48,12 +49,13 @@ func serveCommand() *cobra.Command {
 }
 
 func (s settings) serve(ctx context.Context) error {
+	s.illness = newIllness()
 	group, ctx := errgroup.WithContext(ctx)
 	if s.web != "" {
 		group.Go(func() error { return s.serveWeb(ctx) })
 	}
 	if s.raw != "" {
-		group.Go(func() error { return serveStreams(ctx, s.raw, s.lines) })
+		group.Go(func() error { return s.illness.serveWhileHealthy(ctx, s.raw, s.lines) })
 	}
 	if s.tap != "" {
 		group.Go(func() error { return serveStreams(ctx, s.tap, s.verbatim) })
@@ -87,12 +89,13 @@ func (s settings) serveWeb(ctx context.Context) error {
 
 // handler serves every kind of HTTP, and gRPC to those who speak it.
 func (s settings) handler() http.Handler {
-	rpc := newRPCServer(s.name)
+	rpc := newRPCServer(s.name, s.illness)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, map[string]any{"server": s.name, "from": r.RemoteAddr, "proto": r.Proto, "method": r.Method, "host": r.Host, "headers": r.Header})
 	})
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("/healthz", s.illness.serveHTTP)
+	mux.HandleFunc("/break", s.illness.arrange)
 	mux.HandleFunc("/status/{code}", func(w http.ResponseWriter, r *http.Request) {
 		code, _ := strconv.Atoi(r.PathValue("code"))
 		w.WriteHeader(max(code, 200))

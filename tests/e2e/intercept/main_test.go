@@ -71,7 +71,7 @@ func prepare() error {
 		}
 	}
 	for {
-		waiting, err := unready(ctx, "lab", "strict", "kinds")
+		waiting, err := unready(ctx, "lab", "strict", "kinds", "probes")
 		if err != nil || waiting == "" {
 			return err
 		}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package intercept
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairlead-dev/fairlead/tests/e2e/harness"
+)
+
+// chaosVariable names the environment variable that sets how long the chaos lasts.
+const chaosVariable = "FAIRLEAD_E2E_CHAOS"
+
+// TestChaos keeps the shop under constant load while intercepts of every kind come and go, sidecars are killed, the gateway
+// is deleted twice, a laptop drops off, and the local program is restarted. Not one request of others may fail, and the
+// developer's own fall back to the app.
+func TestChaos(t *testing.T) {
+	length := 90 * time.Second
+	if text := os.Getenv(chaosVariable); text != "" {
+		var err error
+		if length, err = time.ParseDuration(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alice, bob := connected(t, 0), connected(t, 1)
+	front, direct := "http://"+serviceAddress(t, "shop", "front")+"/", "http://"+serviceAddress(t, "lab", "lab")+"/"
+	others := startLoad(t, lab, "load", front, "--rate", "200", "--field", "catalog.pod")
+	own := startLoad(t, lab, "load", front, "--rate", "20", "--field", "catalog.server", "--header", "x-fairlead=blue")
+	posts := startLoad(t, lab, "load", direct, "--rate", "50", "--post")
+
+	ctx, end := context.WithTimeout(t.Context(), length)
+	defer end()
+	var all sync.WaitGroup
+	every := func(pause time.Duration, do func(i int)) {
+		all.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-ctx.Done():
+					return
+				case <-time.After(pause):
+					do(i)
+				}
+			}
+		})
+	}
+	pause := func(d time.Duration) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(d):
+		}
+	}
+	begun := map[bool]int{}
+	kinds := [][]string{
+		{"catalog", "-n", "shop", "--key", "blue", "--port", "3000:http"},
+		{"catalog", "-n", "shop", "--header", "x-fairlead~=blue|green", "--port", "3000:http"},
+		{"catalog", "-n", "shop", "--key", "blue", "--path", "^=/", "--port", "3000:http", "--takeover", "none"},
+		{"catalog", "-n", "shop", "--mirror", "--key", "blue", "--port", "3000:http"},
+		{"lab", "-n", "lab", "--key", "blue", "--port", "3000:web"},
+	}
+	var mu sync.Mutex
+	every(time.Second, func(i int) {
+		r := alice.Try(t, append([]string{"fairlead", "intercept"}, kinds[i%len(kinds)]...)...)
+		mu.Lock()
+		begun[r.Status == 0]++
+		mu.Unlock()
+		if r.Status != 0 {
+			t.Logf("%s", r)
+		}
+		pause(time.Duration(2+rand.IntN(4)) * time.Second)
+		alice.Try(t, "fairlead", "leave", "--all")
+	})
+	every(5*time.Second, func(int) { // bob's traffic is all of a port that nobody else asks
+		bob.Try(t, "fairlead", "intercept", "lab", "-n", "lab", "--all", "--port", "3001:raw")
+		pause(5 * time.Second)
+		bob.Try(t, "fairlead", "leave", "--all")
+	})
+	every(11*time.Second, func(int) {
+		for _, namespace := range []string{"shop", "lab"} {
+			if sidecars := sidecarsOf(t, namespace); len(sidecars) > 0 {
+				killSidecar(t, sidecars[rand.IntN(len(sidecars))])
+			}
+		}
+	})
+	for _, part := range []time.Duration{length / 3, 2 * length / 3} {
+		all.Go(func() {
+			pause(part)
+			if err := env.Cluster.Kubernetes().CoreV1().Pods("fairlead").DeleteCollection(context.Background(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "fairlead.dev/active=true"}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Go(func() {
+		pause(length / 2)
+		machine := env.Cluster.Laptop(0)
+		if err := machine.Unplug(context.Background()); err != nil {
+			t.Error(err)
+		}
+		pause(8 * time.Second)
+		if err := machine.Restore(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	all.Go(func() { // the local program, restarted every 20 s
+		for ctx.Err() == nil {
+			short, cancel := context.WithTimeout(ctx, 20*time.Second)
+			cmd := alice.Command(short, harness.User, lab, "serve", "--name", "alice", "--web", "127.0.0.1:3000", "--raw", "", "--udp", "", "--tap", "")
+			_ = cmd.Run() // it is killed
+			cancel()
+			pause(500 * time.Millisecond)
+		}
+	})
+	all.Wait()
+	alice.leave(t)
+	bob.leave(t)
+	for name, l := range map[string]*load{"others through the front": others, "others who post": posts, "the developer's own": own} {
+		result := l.stop(t)
+		t.Logf("%s: %d requests, %d failed, slowest %.1f s, answered by %v", name, result.Requests, result.Failed, result.Slowest, result.Servers)
+		if result.Failed > 0 {
+			t.Errorf("%s: %d of %d failed:\n%s", name, result.Failed, result.Requests, strings.Join(result.Failures, "\n"))
+		}
+	}
+	t.Logf("intercepts begun: %d, not: %d", begun[true], begun[false])
+	if begun[true] <= begun[false] {
+		t.Errorf("of %d intercepts %d did not begin", begun[true]+begun[false], begun[false])
+	}
+}
