@@ -213,7 +213,9 @@ func TestCommand(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Cleanup(func() { alice.leave(t) })
-			cmd := alice.Command(context.WithoutCancel(t.Context()), harness.User, "fairlead", "intercept", "lab", "--key", "blue", "--port", "3000:web", "--", lab, "serve", "--name", "alice", "--web", "127.0.0.1:3000", "--raw", "", "--udp", "", "--tap", "")
+			// The shell writes down its process and becomes the command.
+			script := `echo $$ > ~/intercept.pid; exec fairlead intercept lab --key blue --port 3000:web -- ` + lab + ` serve --name alice --web 127.0.0.1:3000 --raw= --udp= --tap=`
+			cmd := alice.Command(context.WithoutCancel(t.Context()), harness.User, "sh", "-c", script)
 			cmd.WaitDelay = time.Second
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
@@ -224,8 +226,7 @@ func TestCommand(t *testing.T) {
 				}
 				return nil
 			})
-			// The command on the laptop is behind what enters it: its own process is found by its name.
-			kill := alice.TryAs(t, "root", "pkill", "-"+map[syscall.Signal]string{syscall.SIGINT: "INT", syscall.SIGKILL: "KILL"}[signal], "-f", "^(/[^ ]*/)?fairlead intercept lab --key blue")
+			kill := alice.Try(t, "sh", "-c", fmt.Sprintf("kill -%d $(cat ~/intercept.pid)", int(signal)))
 			if kill.Status != 0 {
 				t.Fatalf("%s", kill)
 			}
