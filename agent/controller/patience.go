@@ -11,10 +11,12 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/watchlist"
 )
 
 const (
@@ -25,41 +27,81 @@ const (
 	askAgainFor = 5 * time.Minute
 )
 
-// NewPatientInformer makes an informer that asks an API server that does not answer again at once, where client-go's
-// waits up to 30 s and, once it has had to wait, remembers that for two minutes (reflector.go). It covers requests that
-// fail. It does not cover a watch that goes silent without an error: Connections are then seen at the next look.
+// NewPatientInformer makes an informer that sees changes soon after an API server that was away is back. client-go's own
+// (reflector.go) waits each time that a request fails or a watch ends with an error: 0.8 s at first, twice as long each
+// time, up to a minute, and begins anew only after two minutes without a wait. A restarted API server ends every
+// watch with such an error, because it does not remember the resource version that the watch is to go on from. Here
+// requests that fail are made again every askAgainAfter, and watches last (lastingWatch), so that there is nothing left
+// to wait for.
 func NewPatientInformer(lw cache.ListerWatcher, object runtime.Object, resync time.Duration, indexers cache.Indexers) cache.SharedIndexInformer {
-	return cache.NewSharedIndexInformer(patient{cache.ToListerWatcherWithContext(lw)}, object, resync, indexers)
+	p := &patient{inner: cache.ToListerWatcherWithContext(lw), prototype: object, pause: askAgainAfter}
+	informer := cache.NewSharedIndexInformer(p, object, resync, indexers)
+	p.store = informer.GetStore()
+	return informer
 }
 
-// patient asks again when the API server does not answer.
+// patient asks again when the API server does not answer. It serves one reflector, whose calls do not overlap.
 type patient struct {
-	inner cache.ListerWatcherWithContext
+	inner     cache.ListerWatcherWithContext
+	prototype runtime.Object
+	store     cache.Store // what the informer knows; it may lag behind what it was told
+	pause     time.Duration
+	known     versions // what the reflector was told
 }
 
 // List implements cache.ListerWatcher.
-func (p patient) List(options metav1.ListOptions) (runtime.Object, error) {
+func (p *patient) List(options metav1.ListOptions) (runtime.Object, error) {
 	return p.ListWithContext(context.Background(), options)
 }
 
 // Watch implements cache.ListerWatcher.
-func (p patient) Watch(options metav1.ListOptions) (watch.Interface, error) {
+func (p *patient) Watch(options metav1.ListOptions) (watch.Interface, error) {
 	return p.WatchWithContext(context.Background(), options)
 }
 
 // ListWithContext implements cache.ListerWatcherWithContext.
-func (p patient) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-	return askAgain(ctx, askAgainAfter, func() (runtime.Object, error) {
+func (p *patient) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	list, err := p.list(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	if options.Continue == "" {
+		p.known = versions{}
+	}
+	return list, meta.EachListItem(list, func(object runtime.Object) error {
+		p.known.note(watch.Added, object)
+		return nil
+	})
+}
+
+// WatchWithContext implements cache.ListerWatcherWithContext.
+func (p *patient) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	first, err := p.open(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	if p.known == nil || options.SendInitialEvents != nil && *options.SendInitialEvents {
+		p.known = versions{}
+	}
+	return startLastingWatch(ctx, p, options, p.known, first), nil
+}
+
+// IsWatchListSemanticsUnSupported says what the wrapped one does, to client-go.
+func (p *patient) IsWatchListSemanticsUnSupported() bool {
+	return watchlist.DoesClientNotSupportWatchListSemantics(p.inner)
+}
+
+func (p *patient) list(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	return askAgain(ctx, p.pause, func() (runtime.Object, error) {
 		list, err := p.inner.ListWithContext(ctx, options)
 		return list, startingUp(err)
 	})
 }
 
-// WatchWithContext implements cache.ListerWatcherWithContext.
-func (p patient) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-	return askAgain(ctx, askAgainAfter, func() (watch.Interface, error) {
-		events, err := p.inner.WatchWithContext(ctx, options)
-		return events, startingUp(err)
+func (p *patient) open(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	return askAgain(ctx, p.pause, func() (watch.Interface, error) {
+		stream, err := p.inner.WatchWithContext(ctx, options)
+		return stream, startingUp(err)
 	})
 }
 

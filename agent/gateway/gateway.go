@@ -101,13 +101,10 @@ type gateway struct {
 }
 
 func newGateway(config Config, log *slog.Logger) (*gateway, error) {
-	restConfig, err := rest.InClusterConfig()
+	restConfig, err := apiServer(config.Version)
 	if err != nil {
-		return nil, fmt.Errorf("find the API server: %w", err)
+		return nil, err
 	}
-	restConfig.UserAgent = "fairlead-gateway/" + config.Version
-	restConfig.QPS, restConfig.Burst = 200, 400 // the API server's own fairness is the limit that counts
-
 	servers, domain, err := clusterdns.ReadResolvConf(resolvConf)
 	if err != nil {
 		return nil, err
