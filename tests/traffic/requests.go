@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,22 +29,24 @@ func requestsCommand() *cobra.Command {
 	var connections int
 	var duration time.Duration
 	var every time.Duration
+	var header string
 	cmd := &cobra.Command{
 		Use:   "requests URL",
 		Short: "Send small requests over kept-alive connections for a while",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return report(requests(cmd.Context(), args[0], connections, duration, every))
+			return report(requests(cmd.Context(), args[0], header, connections, duration, every))
 		},
 	}
 	cmd.Flags().IntVar(&connections, "connections", 1, "connections at once")
 	cmd.Flags().DurationVar(&duration, "for", 3*time.Second, "how long")
+	cmd.Flags().StringVar(&header, "header", "", "NAME=VALUE that every request carries")
 	cmd.Flags().DurationVar(&every, "every", 0, "time between two requests of a connection; 0 is none")
 	return cmd
 }
 
 // requests lets every connection ask as fast as it is answered, or at its pace, and adds up what came.
-func requests(ctx context.Context, url string, connections int, duration, every time.Duration) RequestsResult {
+func requests(ctx context.Context, url, header string, connections int, duration, every time.Duration) RequestsResult {
 	ctx, cancel := context.WithTimeout(ctx, duration)
 	defer cancel()
 	var mu sync.Mutex
@@ -53,7 +56,7 @@ func requests(ctx context.Context, url string, connections int, duration, every 
 	started := time.Now()
 	for range connections {
 		done.Go(func() {
-			times, failed, err := askUntilDone(ctx, url, every)
+			times, failed, err := askUntilDone(ctx, url, header, every)
 			mu.Lock()
 			defer mu.Unlock()
 			all = append(all, times...)
@@ -75,12 +78,12 @@ func requests(ctx context.Context, url string, connections int, duration, every 
 }
 
 // askUntilDone is one connection: request after request until ctx is done.
-func askUntilDone(ctx context.Context, url string, every time.Duration) (times []time.Duration, failed int, first error) {
+func askUntilDone(ctx context.Context, url, header string, every time.Duration) (times []time.Duration, failed int, first error) {
 	client := &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1}, Timeout: 10 * time.Second}
 	defer client.CloseIdleConnections()
 	for ctx.Err() == nil {
 		started := time.Now()
-		err := ask(ctx, client, url)
+		err := ask(ctx, client, url, header)
 		switch {
 		case err == nil:
 			times = append(times, time.Since(started))
@@ -101,10 +104,13 @@ func askUntilDone(ctx context.Context, url string, every time.Duration) (times [
 }
 
 // ask sends one request and reads the whole answer.
-func ask(ctx context.Context, client *http.Client, url string) error {
+func ask(ctx context.Context, client *http.Client, url, header string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return fmt.Errorf("make the request: %w", err)
+	}
+	if name, value, found := strings.Cut(header, "="); found {
+		request.Header.Set(name, value)
 	}
 	response, err := client.Do(request)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,7 @@ type TransferResult struct {
 
 func transferCommand() *cobra.Command {
 	var upload bool
+	var header string
 	var size int64
 	var streams int
 	cmd := &cobra.Command{
@@ -36,7 +38,7 @@ func transferCommand() *cobra.Command {
 				client := &http.Client{Transport: &http.Transport{DisableCompression: true, WriteBufferSize: 256 << 10, ReadBufferSize: 256 << 10}}
 				group.Go(func() error {
 					defer client.CloseIdleConnections()
-					return transfer(ctx, client, args[0], size/int64(streams), upload)
+					return transfer(ctx, client, args[0], header, size/int64(streams), upload)
 				})
 			}
 			if err := group.Wait(); err != nil {
@@ -47,6 +49,7 @@ func transferCommand() *cobra.Command {
 			return report(TransferResult{Bytes: total, Seconds: seconds, Rate: float64(total) / seconds})
 		},
 	}
+	cmd.Flags().StringVar(&header, "header", "", "NAME=VALUE that every request carries")
 	cmd.Flags().BoolVar(&upload, "upload", false, "upload instead of downloading")
 	cmd.Flags().Int64Var(&size, "size", 512<<20, "bytes in all")
 	cmd.Flags().IntVar(&streams, "streams", 1, "connections at once")
@@ -54,7 +57,7 @@ func transferCommand() *cobra.Command {
 }
 
 // transfer moves size bytes over one connection and fails when any are missing.
-func transfer(ctx context.Context, client *http.Client, url string, size int64, upload bool) error {
+func transfer(ctx context.Context, client *http.Client, url, header string, size int64, upload bool) error {
 	method, body := http.MethodGet, io.Reader(nil)
 	if upload {
 		method, body = http.MethodPost, io.LimitReader(zeros{}, size)
@@ -67,6 +70,9 @@ func transfer(ctx context.Context, client *http.Client, url string, size int64, 
 	}
 	if upload {
 		request.ContentLength = size
+	}
+	if name, value, found := strings.Cut(header, "="); found {
+		request.Header.Set(name, value)
 	}
 	response, err := client.Do(request)
 	if err != nil {
