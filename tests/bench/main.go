@@ -40,6 +40,7 @@ var sections = []struct {
 	{"impaired", (*bench).impaired},
 	{"memory", (*bench).memory},
 	{"connections", (*bench).connections},
+	{"intercept", (*bench).intercepts},
 }
 
 func main() {
@@ -68,7 +69,7 @@ func run(ctx context.Context) error {
 	}
 
 	env, err := harness.Start(ctx, cluster.Config{Name: "bench"})
-	if env != nil {
+	if env != nil && os.Getenv(harness.KeepVariable) == "" {
 		defer env.Stop()
 	}
 	if err != nil {
