@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -195,7 +196,7 @@ func (f valueFlags) merged(stdin io.Reader) (json.RawMessage, error) {
 	}
 	for _, set := range f.sets {
 		if err := strvals.ParseInto(set, all); err != nil {
-			return nil, problem.Wrap(err, problem.Usage, "Write it as --set name=value, with dots for parts of a name.", "understand --set %s", set)
+			return nil, problem.Wrap(err, problem.Usage, "Write it as --set name=value, with dots for parts of a name.", "--set %s makes no sense", set)
 		}
 	}
 	return json.Marshal(all)
@@ -273,8 +274,11 @@ func writeGateway(w io.Writer, g localapi.Gateway) {
 		pods = append(pods, text)
 	}
 	service := g.ServiceType
-	if service == "None" {
+	switch {
+	case service == "None":
 		service = "none: all connections use the relay"
+	case g.UDPPort != 0:
+		service += ", port " + strconv.Itoa(g.UDPPort)
 	}
 	writeFields(w, []field{
 		{"Version", g.Version}, {"Image", g.Image}, {"UDP", service}, {"Endpoints", strings.Join(g.Endpoints, "  ")},

@@ -98,7 +98,11 @@ func noArguments(c *cobra.Command, arguments []string) error {
 	if len(arguments) == 0 {
 		return nil
 	}
-	return problem.New(problem.Usage, "Run '"+c.CommandPath()+" --help' for its flags.",
+	hint := "Run '" + c.CommandPath() + " --help' for its flags."
+	if len(arguments) == 1 && c.Flags().Lookup("namespace") != nil {
+		hint = "Did you mean '" + c.CommandPath() + " --namespace " + arguments[0] + "'?"
+	}
+	return problem.New(problem.Usage, hint,
 		"'%s' takes no argument, and was given %q", c.CommandPath(), arguments[0])
 }
 

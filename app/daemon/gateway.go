@@ -68,7 +68,7 @@ func onGateway(t localapi.Target, do func(*gateway.Manager) (gateway.Status, err
 func describeGateway(context string, s gateway.Status) localapi.Gateway {
 	described := localapi.Gateway{
 		Context: context, Namespace: s.Namespace, Installed: s.Installed, Ready: s.Ready, Version: s.Version,
-		Image: s.Image, ServiceType: s.UDPType, Endpoints: s.Endpoints, Notes: s.Notes,
+		Image: s.Image, ServiceType: s.UDPType, UDPPort: s.UDPPort, Endpoints: s.Endpoints, Notes: s.Notes,
 	}
 	for _, pod := range s.Pods {
 		described.Pods = append(described.Pods, localapi.GatewayPod{Name: pod.Name, Node: pod.Node, State: pod.State, Ready: pod.Ready, Active: pod.Active})

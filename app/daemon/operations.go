@@ -115,10 +115,26 @@ func (o *operations) Workloads(ctx context.Context, r localapi.WorkloadsRequest)
 		namespace = ""
 	}
 	found, err := access.Workloads(ctx, namespace)
+	if err == nil && len(found) == 0 && namespace != "" {
+		err = checkNamespace(ctx, access)
+	}
 	if found == nil {
 		found = []localapi.Workload{}
 	}
 	return localapi.Workloads{Context: access.Context(), Namespace: namespace, Workloads: found}, err
+}
+
+// checkNamespace says so if there is no namespace of that name. Who may not look is not told.
+func checkNamespace(ctx context.Context, access *cluster.Access) error {
+	there, err := access.HasNamespace(ctx, access.Namespace())
+	if there || err != nil {
+		return nil
+	}
+	all, err := access.Namespaces(ctx)
+	if err != nil {
+		all = nil // they are only a hint
+	}
+	return session.NoNamespace(access.Namespace(), all)
 }
 
 func (o *operations) Contexts(_ context.Context, t localapi.Target) (localapi.Contexts, error) {

@@ -87,6 +87,10 @@ func TestWorkloadsAndNamespacesComeFromTheCluster(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		list := map[string]any{"kind": "List", "apiVersion": "v1", "items": []any{}}
+		if strings.HasSuffix(r.URL.Path, "/namespaces/nowhere") {
+			w.WriteHeader(http.StatusNotFound)
+			list = map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": http.StatusNotFound}
+		}
 		if strings.HasSuffix(r.URL.Path, "/namespaces") {
 			list = map[string]any{"kind": "NamespaceList", "apiVersion": "v1", "items": []any{
 				map[string]any{"metadata": map[string]any{"name": "shop"}}, map[string]any{"metadata": map[string]any{"name": "default"}},
@@ -105,6 +109,12 @@ func TestWorkloadsAndNamespacesComeFromTheCluster(t *testing.T) {
 	workloads, err = o.Workloads(t.Context(), localapi.WorkloadsRequest{Target: target, AllNamespaces: true})
 	if err != nil || workloads.Namespace != "" {
 		t.Errorf("got %+v, %v", workloads, err)
+	}
+	nowhere := target
+	nowhere.Namespace = "nowhere"
+	_, err = o.Workloads(t.Context(), localapi.WorkloadsRequest{Target: nowhere})
+	if p := problem.From(err); p == nil || p.Code != problem.NamespaceNotFound || !strings.Contains(p.Hint, "default, shop") {
+		t.Errorf("got %+v", p)
 	}
 	namespaces, err := o.Namespaces(t.Context(), target)
 	if err != nil || strings.Join(namespaces.Namespaces, " ") != "default shop" {
@@ -132,12 +142,12 @@ func TestChartValuesMustBeAMap(t *testing.T) {
 func TestDescribeGateway(t *testing.T) {
 	since := time.Date(2026, 11, 21, 6, 0, 0, 0, time.UTC)
 	got := describeGateway("dev", gateway.Status{
-		Namespace: "fairlead", Installed: true, Ready: true, Version: "1.2.3", UDPType: "NodePort", Endpoints: []string{"10.0.0.1:51820"},
+		Namespace: "fairlead", Installed: true, Ready: true, Version: "1.2.3", UDPType: "NodePort", UDPPort: 31820, Endpoints: []string{"10.0.0.1:51820"},
 		Pods:      []gateway.Pod{{Name: "a", Node: "n", State: "Running", Ready: true, Active: true}},
 		Connected: []gateway.Connection{{User: "alice", Host: "ship", Phase: "Ready", Since: since}, {User: "bob"}},
 	})
 	want := localapi.Gateway{
-		Context: "dev", Namespace: "fairlead", Installed: true, Ready: true, Version: "1.2.3", ServiceType: "NodePort", Endpoints: []string{"10.0.0.1:51820"},
+		Context: "dev", Namespace: "fairlead", Installed: true, Ready: true, Version: "1.2.3", ServiceType: "NodePort", UDPPort: 31820, Endpoints: []string{"10.0.0.1:51820"},
 		Pods:      []localapi.GatewayPod{{Name: "a", Node: "n", State: "Running", Ready: true, Active: true}},
 		Connected: []localapi.GatewayUser{{User: "alice", Host: "ship", Phase: "Ready", Since: &since}, {User: "bob"}},
 	}

@@ -123,7 +123,8 @@ type Gateway struct {
 	Version     string        `json:"version,omitempty"`
 	Image       string        `json:"image,omitempty"`
 	ServiceType string        `json:"serviceType,omitempty"`
-	Endpoints   []string      `json:"endpoints,omitempty"` // address:port for datagrams
+	UDPPort     int           `json:"udpPort,omitempty"`   // of nodes or of the load balancer, for datagrams
+	Endpoints   []string      `json:"endpoints,omitempty"` // address:port for datagrams; empty until somebody has connected
 	Pods        []GatewayPod  `json:"pods,omitempty"`
 	Connected   []GatewayUser `json:"connected,omitempty"`
 	Notes       []string      `json:"notes,omitempty"`

@@ -71,12 +71,15 @@ func TestStatus(t *testing.T) {
 	ending := gatewayPod("ending", true)
 	ending.DeletionTimestamp, ending.Finalizers = &metav1.Time{Time: time.Now()}, []string{"x/y"}
 	m := manager([]runtime.Object{connectionOf("zoe", "Idle"), connectionOf("anna", "Ready")},
-		gatewayDeployment(), gatewayPod("p1", true), gatewayPod("p2", false), ending)
+		gatewayDeployment(), gatewayPod("p1", true), gatewayPod("p2", false), ending, &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "fairlead", Name: "fairlead-gateway"},
+			Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeNodePort, Ports: []corev1.ServicePort{{Port: 51820, NodePort: 31820}}},
+		})
 	got, err := m.Status(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !got.Installed || !got.Ready || got.Namespace != "fairlead" || got.Version != "1.2.3" || got.Image != "registry.test/agent:1.2.3" || got.UDPType != "HostPort" || len(got.Notes) > 0 {
+	if !got.Installed || !got.Ready || got.Namespace != "fairlead" || got.Version != "1.2.3" || got.Image != "registry.test/agent:1.2.3" || got.UDPType != "HostPort" || got.UDPPort != 31820 || len(got.Notes) > 0 {
 		t.Errorf("%+v", got)
 	}
 	if len(got.Pods) != 2 || !got.Pods[0].Active || got.Pods[1].Active || got.Pods[0].Node != "node1" || got.Pods[0].State != "ready" {

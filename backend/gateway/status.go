@@ -28,6 +28,7 @@ type Status struct {
 	Version   string
 	Image     string
 	UDPType   string   // the chart's udp.type
+	UDPPort   int      // of nodes or of the load balancer; 0 without a Service, or if the user may not look at it
 	Endpoints []string // ip:port for datagrams, as laptops are told; empty until one has connected
 	Pods      []Pod
 	Connected []Connection // who is connected or was a moment ago, in order of user
@@ -64,6 +65,7 @@ func (m *Manager) Status(ctx context.Context, namespace string) (Status, error) 
 	}
 	status.describe(deployment)
 
+	var service *corev1.Service
 	var pods *corev1.PodList
 	var connections []v1alpha1.Connection
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -75,9 +77,16 @@ func (m *Manager) Status(ctx context.Context, namespace string) (Status, error) 
 		connections, err = m.connections(groupCtx, namespace)
 		return err
 	})
+	group.Go(func() (err error) {
+		if service, err = m.clients.CoreV1().Services(namespace).Get(groupCtx, deploymentName, metav1.GetOptions{}); err != nil {
+			service = nil // nothing depends on it
+		}
+		return nil
+	})
 	if err := group.Wait(); err != nil {
 		return status, err
 	}
+	status.UDPPort = udpPort(service)
 	for _, pod := range pods.Items {
 		if pod.DeletionTimestamp != nil {
 			continue
@@ -97,6 +106,17 @@ func (m *Manager) Status(ctx context.Context, namespace string) (Status, error) 
 	}
 	slices.SortFunc(status.Connected, func(a, b Connection) int { return strings.Compare(a.User, b.User) })
 	return status, nil
+}
+
+// udpPort is where datagrams from outside go in; 0 if there is no Service for that.
+func udpPort(s *corev1.Service) int {
+	switch {
+	case s == nil || len(s.Spec.Ports) == 0:
+		return 0
+	case s.Spec.Type == corev1.ServiceTypeNodePort:
+		return int(s.Spec.Ports[0].NodePort)
+	}
+	return int(s.Spec.Ports[0].Port)
 }
 
 // describe takes what the Deployment says.

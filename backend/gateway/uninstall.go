@@ -45,7 +45,9 @@ func (m *Manager) Uninstall(ctx context.Context, options Options) (Status, error
 	case last == nil && before.Installed:
 		return before, problem.New(problem.Usage, "Remove it the way it was installed.", "the gateway in namespace %s was not installed with Helm", options.Namespace)
 	case last == nil && !ours:
-		return before, missing(options.Namespace)
+		p := missing(options.Namespace)
+		p.Hint = "There is nothing to remove. If the gateway is in another namespace, name that with --gateway-namespace."
+		return before, p
 	}
 	if last != nil {
 		options.Progress("Removing the gateway")

@@ -348,7 +348,7 @@ func (l *link) describeCarrier() CarrierStatus {
 // notes are things to know that are not wrong.
 func (l *link) notes() []string {
 	notes := slices.Clone(l.status.Notes)
-	if t := l.apiTrouble.Load(); t != nil && time.Since(t.since) > l.run.patience.note {
+	if t := l.apiTrouble.Load(); t != nil && !isFatal(t.err) && time.Since(t.since) > l.run.patience.note {
 		consequence := "UDP does not need it, but changes in the cluster go unnoticed"
 		if l.status.Carrier == api.CarrierRelay {
 			consequence = "the relay needs it"

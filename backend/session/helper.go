@@ -69,8 +69,9 @@ func ExplainHelper(err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return problem.Wrap(err, problem.HelperFailed, "Restart the helper's service; its log says what it waits for.", "the helper did not answer in time")
 	case errors.Is(err, client.ErrUnavailable):
-		return problem.Wrap(err, problem.HelperMissing, "Install it once with: sudo fairlead helper install. If it is installed, see: fairlead helper status.",
-			"the helper, which sets up network devices and names, is not running on this machine")
+		p := problem.Wrap(err, problem.HelperMissing, "Install it once with: sudo fairlead helper install. If it is installed, restart its service.", "")
+		p.Message, p.Details = "the helper, which sets up network devices and names, is not running on this machine", []string{err.Error()}
+		return p
 	}
 	return problem.Wrap(err, problem.HelperMissing, "See: fairlead helper status.", "the helper can't be reached")
 }

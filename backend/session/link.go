@@ -219,9 +219,12 @@ func (l *link) follow(since string) {
 // troubled notes that the API server does not show the Connection. A refusal is a problem once it has lasted: an API
 // server that has just started refuses for a moment what it allows.
 func (l *link) troubled(err error) {
-	l.apiTrouble.CompareAndSwap(nil, &trouble{err, time.Now()})
-	since := l.apiTrouble.Load()
-	if isFatal(err) && (!isClosed(l.isUp) || since != nil && time.Since(since.since) > l.run.patience.note) {
+	since := time.Now()
+	if before := l.apiTrouble.Load(); before != nil {
+		since = before.since
+	}
+	l.apiTrouble.Store(&trouble{err, since})
+	if isFatal(err) && (!isClosed(l.isUp) || time.Since(since) > l.run.patience.note) {
 		offer(l.failed, err)
 	}
 }
