@@ -17,7 +17,7 @@ import (
 // laptopID returns what tells this laptop from the user's others: random, made once, and kept in the user's state
 // folder. Where nothing can be kept, it is derived from the machine's name, which is good enough until it changes.
 func laptopID() string {
-	folder, err := stateFolder()
+	folder, err := StateFolder()
 	if err != nil {
 		return nameBasedID()
 	}
@@ -53,8 +53,8 @@ func writeNew(folder, file, text string) error {
 	return err
 }
 
-// stateFolder is where the user's programs keep state (XDG Base Directory Specification).
-func stateFolder() (string, error) {
+// StateFolder is where the user's programs keep state (XDG Base Directory Specification).
+func StateFolder() (string, error) {
 	if folder := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(folder) {
 		return filepath.Join(folder, "fairlead"), nil
 	}

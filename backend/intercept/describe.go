@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package intercept
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
+	"github.com/fairlead-dev/fairlead/backend/preview"
+	"github.com/fairlead-dev/fairlead/backend/session"
+)
+
+// Describe puts an Intercept into plain data. What only its own laptop knows is missing.
+func Describe(o *v1alpha1.Intercept) session.Intercept {
+	s := session.Intercept{
+		Name: o.Name, Namespace: o.Namespace, ID: string(o.UID), User: o.Spec.User,
+		Workload: session.InterceptWorkload{Kind: o.Spec.Workload.Kind, Name: o.Spec.Workload.Name, Container: o.Spec.Workload.Container},
+		Phase:    string(o.Status.Phase), Message: o.Status.Message,
+		All: o.Spec.Match == nil, Mirror: o.Spec.Mirror,
+		Redirect: string(o.Status.Redirect), RedirectReason: o.Status.RedirectReason,
+		PodsReady: int(o.Status.PodsReady), PodsCovered: int(o.Status.PodsCovered),
+		Counts: session.InterceptCounts{
+			Matched: count(o.Status.Counts.Matched), Passed: count(o.Status.Counts.Passed),
+			FallenBack: count(o.Status.Counts.FallenBack), Unreadable: count(o.Status.Counts.Unreadable),
+		},
+		Since: instant(o.Status.Since), SilentSince: instant(o.Status.SilentSince),
+		Expires: instant(o.Status.Expires), Created: instant(&o.CreationTimestamp),
+		Notes: slices.Clone(o.Status.Notes), Attached: o.Annotations[attachedAnnotation] == "true",
+	}
+	if s.Expires == nil {
+		s.Expires = instant(o.Spec.Expires)
+	}
+	locals := readLocals(o)
+	for _, p := range o.Spec.Ports {
+		protocol := cmp.Or(p.Protocol, "TCP")
+		port := session.InterceptedPort{Port: int(p.Port), Protocol: protocol, Local: locals[portKey(p.Port, protocol)]}
+		for _, l := range o.Status.Local {
+			if l.Port == p.Port && cmp.Or(l.Protocol, "TCP") == protocol {
+				port.Listening = l.Listening
+			}
+		}
+		s.Ports = append(s.Ports, port)
+	}
+	for _, p := range o.Status.Pods {
+		s.Pods = append(s.Pods, session.InterceptPod{Name: p.Name, Covered: p.Covered, Message: p.Message, Bypassing: int(p.Bypassing)})
+	}
+	if match := o.Spec.Match; match != nil {
+		if match.Key != nil {
+			s.Key = *match.Key
+		}
+		for _, h := range match.Headers {
+			s.Where = append(s.Where, condition(h.Name, h.ValueMatch))
+		}
+		if match.Path != nil {
+			path := condition("", *match.Path)
+			s.Path = &path
+		}
+	}
+	shown := preview.Of(previewRequest(s, o.Annotations[urlAnnotation]))
+	s.Header, s.Baggage, s.Curl, s.Share = shown.Header, shown.Baggage, shown.Command, shown.Share
+	return s
+}
+
+// previewRequest says what of an intercept a request to it depends on.
+func previewRequest(s session.Intercept, url string) preview.Intercept {
+	p := preview.Intercept{User: s.User, Workload: s.Workload.Name, URL: url, All: s.All, Key: s.Key}
+	for _, c := range s.Where {
+		p.Headers = append(p.Headers, preview.Condition{Name: c.Header, How: c.How, Value: c.Value})
+	}
+	if s.Path != nil {
+		p.Path = &preview.Condition{How: s.Path.How, Value: s.Path.Value}
+	}
+	return p
+}
+
+// describe is Describe with what this laptop knows. m.mu is held.
+func (m *Manager) describe(o *v1alpha1.Intercept) session.Intercept {
+	s := Describe(o)
+	h := m.held[s.ID]
+	if h == nil {
+		return s
+	}
+	s.Mine = true
+	for i, port := range s.Ports {
+		if t := h.targets[portKey(int32(port.Port), port.Protocol)]; t != nil {
+			s.Ports[i].Local, s.Ports[i].Listening = t.address, t.sawLast()
+		}
+	}
+	for _, port := range s.Ports {
+		if !port.Listening && s.Phase != string(v1alpha1.InterceptEnded) {
+			s.Notes = append(s.Notes, "nothing listens on "+port.Local+"; requests go to the cluster meanwhile")
+		}
+	}
+	if h.trouble != "" {
+		s.Notes = append(s.Notes, h.trouble)
+	}
+	return s
+}
+
+// Describe is the package's Describe, with what this laptop knows of it.
+func (m *Manager) Describe(o *v1alpha1.Intercept) session.Intercept {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.describe(o)
+}
+
+func condition(header string, v v1alpha1.ValueMatch) session.Condition {
+	switch {
+	case v.Prefix != nil:
+		return session.Condition{Header: header, How: "prefix", Value: *v.Prefix}
+	case v.Regex != nil:
+		return session.Condition{Header: header, How: "regex", Value: *v.Regex}
+	case v.Exact != nil:
+		return session.Condition{Header: header, How: "exact", Value: *v.Exact}
+	}
+	return session.Condition{Header: header, How: "exact"}
+}
+
+// count reads a number that is never negative.
+func count(n int64) uint64 { return uint64(max(n, 0)) }
+
+func instant(t *metav1.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	at := t.Time
+	return &at
+}
+
+// readLocals reads where ports go on the laptop; what can't be read is left out.
+func readLocals(o *v1alpha1.Intercept) map[string]string {
+	locals := map[string]string{}
+	if text := o.Annotations[localAnnotation]; text != "" {
+		_ = json.Unmarshal([]byte(text), &locals) // of whoever wrote it: shown, and used only for one's own
+	}
+	for key, address := range locals {
+		if strings.ContainsFunc(address, func(r rune) bool { return r < 0x21 || r > 0x7e }) || len(address) > 300 {
+			delete(locals, key)
+		}
+	}
+	return locals
+}
