@@ -315,5 +315,5 @@ func (c *connection) reply(body any, err error) error {
 func denied(caller localsocket.Identity) *api.Error {
 	return &api.Error{Code: api.CodeDenied,
 		Message: fmt.Sprintf("%s may not use the helper on this machine", caller.Name),
-		Hint:    fmt.Sprintf("An administrator lets you with: sudo fairlead-helper install --user %s", caller.Name)}
+		Hint:    fmt.Sprintf("An administrator lets you with: sudo fairlead helper install --user %s", caller.Name)}
 }
