@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 
 	"github.com/go-logr/logr"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -33,6 +35,7 @@ import (
 	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/agent/clusterdns"
 	"github.com/fairlead-dev/fairlead/agent/controller"
+	"github.com/fairlead-dev/fairlead/agent/flows"
 	"github.com/fairlead-dev/fairlead/agent/tunnel"
 )
 
@@ -96,6 +99,7 @@ type gateway struct {
 	warm            atomic.Bool                   // the caches are full
 	leading         atomic.Bool                   // serve was called
 	tunnel          atomic.Pointer[tunnel.Tunnel] // while the data plane works
+	flows           atomic.Pointer[flows.Server]  // while sidecars are served
 	parts           sync.WaitGroup                // what serve started besides the tunnel
 	fail            context.CancelCauseFunc       // ends the process
 }
@@ -117,7 +121,10 @@ func newGateway(config Config, log *slog.Logger) (*gateway, error) {
 	g.peers = newPeers(g.dns)
 
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme, coordinationv1.AddToScheme, networkingv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{
+		v1alpha1.AddToScheme, corev1.AddToScheme, coordinationv1.AddToScheme, networkingv1.AddToScheme,
+		authenticationv1.AddToScheme, admissionregistrationv1.AddToScheme,
+	} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("set up API types: %w", err)
 		}
@@ -154,6 +161,8 @@ func mapper() meta.RESTMapper {
 		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeRoot)
 	}
 	mapper.Add(networkingv1.SchemeGroupVersion.WithKind("ServiceCIDR"), meta.RESTScopeRoot)
+	mapper.Add(authenticationv1.SchemeGroupVersion.WithKind("TokenReview"), meta.RESTScopeRoot)
+	mapper.Add(admissionregistrationv1.SchemeGroupVersion.WithKind("MutatingWebhookConfiguration"), meta.RESTScopeRoot)
 	mapper.Add(coordinationv1.SchemeGroupVersion.WithKind("Lease"), meta.RESTScopeNamespace)
 	for _, kind := range []string{"Connection", "ConnectionList", "Intercept", "InterceptList"} {
 		mapper.Add(schema.GroupVersionKind(v1alpha1.GroupVersion.WithKind(kind)), meta.RESTScopeNamespace)
@@ -213,6 +222,15 @@ func (g *gateway) serve(ctx context.Context) error {
 		return err
 	}
 	g.start(ctx, "answer Connections", wait)
+	if g.config.Intercepts.Enabled {
+		id, err := deriveIdentity(key, g.config.Pod.Namespace)
+		if err != nil {
+			return err
+		}
+		if _, err := g.serveSidecars(ctx, id); err != nil {
+			return err
+		}
+	}
 	g.start(ctx, "keep memory small", func() error { return g.keepMemorySmall(ctx) })
 	if err := markActive(ctx, g.manager.GetAPIReader(), g.manager.GetClient(), g.config.Pod); err != nil {
 		return err

@@ -33,6 +33,11 @@ var (
 	packetsDesc       = describe("peer_packets_dropped_total", "Packets of a laptop that were dropped.", "connection", "reason")
 	dnsQueriesDesc    = describe("dns_queries_total", "Questions of laptops to cluster DNS.")
 	dnsResponsesDesc  = describe("dns_responses_total", "Answers to laptops.", "rcode")
+	sidecarsDesc      = describe("sidecars", "Sidecars that are connected.")
+	sidecarsRefused   = describe("sidecar_connections_refused_total", "Connections to the server for sidecars that were not let in.", "reason")
+	interceptedDesc   = describe("intercepted_flows", "Intercepted flows that are open.")
+	interceptedOpened = describe("intercepted_flows_opened_total", "Intercepted flows and probes that sidecars asked for, by what they were answered.", "result")
+	interceptedBytes  = describe("intercepted_bytes_total", "Bytes of intercepted flows.", "direction")
 	dnsUpstreamsFails = describe("dns_upstream_failures_total", "Questions that the cluster's DNS did not answer.")
 )
 
@@ -42,6 +47,7 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 		servingDesc, infoDesc, peersDesc, relayStreamsDesc, bufferedDesc, tooBigDesc, receivedDesc, sentDesc, handshakeDesc,
 		carrierDesc, mtuDesc, peerBufferedDesc, flowsDesc, flowsOpenedDesc, flowsRefusedDesc, packetsDesc,
 		dnsQueriesDesc, dnsResponsesDesc, dnsUpstreamsFails,
+		sidecarsDesc, sidecarsRefused, interceptedDesc, interceptedOpened, interceptedBytes,
 	} {
 		to <- desc
 	}
@@ -61,6 +67,19 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	counter(dnsUpstreamsFails, dns.Failures)
 	for rcode, n := range dns.ByRcode {
 		counter(dnsResponsesDesc, n, rcode)
+	}
+	if flows := c.gateway.flows.Load(); flows != nil {
+		stats := flows.Stats()
+		gauge(sidecarsDesc, float64(stats.Sidecars))
+		gauge(interceptedDesc, float64(stats.Flows))
+		for reason, n := range stats.Refused {
+			counter(sidecarsRefused, n, reason)
+		}
+		for result, n := range stats.Opened {
+			counter(interceptedOpened, n, string(result))
+		}
+		counter(interceptedBytes, stats.ToLaptops, "to_laptop")
+		counter(interceptedBytes, stats.FromLaptops, "from_laptop")
 	}
 	plane := c.gateway.tunnel.Load()
 	if plane == nil {

@@ -4,6 +4,8 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"net"
 	"sync"
 	"time"
 
@@ -15,8 +17,8 @@ import (
 // statsAge is how old figures may be that the controller looks at, so that many Connections cost one reading.
 const statsAge = time.Second
 
-// peers lets laptops into the data plane and cluster DNS. It implements controller.Peers and tunnel.DNSHandler, and is
-// safe for concurrent use.
+// peers lets laptops into the data plane and cluster DNS. It implements controller.Peers, tunnel.DNSHandler
+// and flows.Laptops, and is safe for concurrent use.
 type peers struct {
 	tunnel *tunnel.Tunnel
 	dns    *clusterdns.Server
@@ -72,14 +74,41 @@ func (p *peers) Activity(name string) controller.Activity {
 		if stats, err := p.tunnel.Stats(); err == nil {
 			p.activity = make(map[string]controller.Activity, len(stats.Peers))
 			for _, peer := range stats.Peers {
-				p.activity[peer.Name] = controller.Activity{
-					LastHandshake: peer.LastHandshake, LastHeard: peer.LastHandshake, Carrier: peer.Carrier,
+				heard := peer.LastHeard
+				if heard.Before(peer.LastHandshake) {
+					heard = peer.LastHandshake
 				}
+				p.activity[peer.Name] = controller.Activity{LastHandshake: peer.LastHandshake, LastHeard: heard, Carrier: peer.Carrier}
 			}
 		}
 		p.readAt = time.Now()
 	}
 	return p.activity[name]
+}
+
+// Dial implements flows.Laptops.
+func (p *peers) Dial(ctx context.Context, connection string, port uint16) (net.Conn, error) {
+	key, known := p.key(connection)
+	if !known {
+		return nil, errors.New("the laptop is not connected")
+	}
+	return p.tunnel.DialTCP(ctx, key, port)
+}
+
+// Heard implements flows.Laptops.
+func (p *peers) Heard(connection string) time.Time {
+	key, known := p.key(connection)
+	if !known {
+		return time.Time{}
+	}
+	return p.tunnel.Heard(key)
+}
+
+func (p *peers) key(connection string) ([32]byte, bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	key, known := p.keys[connection]
+	return key, known
 }
 
 // ServeDNS implements tunnel.DNSHandler.
