@@ -119,6 +119,9 @@ func TestSchemaRefuses(t *testing.T) {
 		"no replicas":         "replicas: 0",
 		"subject of no kind":  "access: {subjects: [{name: x}]}",
 		"digest of wrong sum": "image: {digest: 'sha256:12'}",
+		"redirect":            "intercepts: {redirect: Magic}",
+		"longest intercept":   "intercepts: {maxDuration: forever}",
+		"sidecar's policy":    "sidecar: {image: {pullPolicy: Sometimes}}",
 	} {
 		t.Run(name, func(t *testing.T) {
 			var parsed map[string]any
