@@ -43,11 +43,17 @@ type link struct {
 	dispatcher stack.NetworkDispatcher
 	waiters    int
 	dropped    uint64
+
+	acks      delayedAcks
+	ackTimer  *time.Timer // releases them
+	ackTiming bool        // it runs
 }
 
 func newLink(notify func()) *link {
 	l := &link{notify: notify}
 	l.room.L = &l.mu
+	l.ackTimer = time.AfterFunc(ackDelay, l.releaseAcks)
+	l.ackTimer.Stop()
 	return l
 }
 
@@ -77,6 +83,14 @@ func (l *link) push(pkt *stack.PacketBuffer, wait bool) bool {
 		l.mu.Unlock()
 		return false
 	}
+	if l.acks.hold(pkt) {
+		if !l.ackTiming {
+			l.ackTiming = true
+			l.ackTimer.Reset(ackDelay)
+		}
+		l.mu.Unlock()
+		return true
+	}
 	wasEmpty := l.head == len(l.queue)
 	l.queue = append(l.queue, pkt.IncRef())
 	l.bytes += pkt.Size()
@@ -85,6 +99,26 @@ func (l *link) push(pkt *stack.PacketBuffer, wait bool) bool {
 		l.notify()
 	}
 	return true
+}
+
+// releaseAcks queues the acknowledgements that have been held back.
+func (l *link) releaseAcks() {
+	l.mu.Lock()
+	l.ackTiming = false
+	wasEmpty := l.head == len(l.queue)
+	for _, pkt := range l.acks.release() {
+		if l.closed {
+			pkt.DecRef()
+			continue
+		}
+		l.queue = append(l.queue, pkt)
+		l.bytes += pkt.Size()
+	}
+	filled := wasEmpty && l.head < len(l.queue)
+	l.mu.Unlock()
+	if filled {
+		l.notify()
+	}
 }
 
 // waitForRoom waits until there is room, the link closes, or nothing has moved for stallTime.
@@ -148,6 +182,8 @@ func (l *link) Close() {
 		pkt.DecRef()
 	}
 	l.queue, l.head, l.bytes = nil, 0, 0
+	l.acks.clear()
+	l.ackTimer.Stop()
 	l.room.Broadcast()
 }
 
