@@ -76,6 +76,7 @@ func addressOf(e conn.Endpoint) netip.AddrPort {
 
 // Open implements conn.Bind.
 func (b *Bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
+	theProcessors.begin()
 	fns, actual, err := b.udp.Open(port)
 	if err != nil {
 		return nil, 0, err
@@ -145,6 +146,7 @@ func (b *Bind) receiveRelay(fn conn.ReceiveFunc) conn.ReceiveFunc {
 }
 
 func (b *Bind) received(packets, bytes int) {
+	theProcessors.moved(packets, bytes)
 	if packets > 0 && b.events.Received != nil {
 		b.events.Received(packets, bytes)
 	}
@@ -156,7 +158,9 @@ func (b *Bind) WayOf(session uint32) *Way { return b.sessions.way(session) }
 
 // Send implements conn.Bind. Over a relay it never waits.
 func (b *Bind) Send(datagrams [][]byte, endpoint conn.Endpoint) error {
-	if packets, bytes := b.sessions.sent(datagrams); packets > 0 && b.events.Sent != nil {
+	packets, bytes := b.sessions.sent(datagrams)
+	theProcessors.moved(packets, bytes)
+	if packets > 0 && b.events.Sent != nil {
 		defer b.events.Sent(packets, bytes)
 	}
 	if relay, ok := endpoint.(*relayEndpoint); ok {

@@ -84,6 +84,7 @@ func (b *bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	if b.stop != nil {
 		return nil, 0, conn.ErrBindAlreadyOpen
 	}
+	theProcessors.begin()
 	stop := make(chan struct{})
 	receivers := []conn.ReceiveFunc{b.receiver(api.CarrierRelay, func(bufs [][]byte, sizes []int) (int, error) {
 		return b.relay.receive(stop, bufs, sizes)
@@ -110,7 +111,7 @@ func (b *bind) receiver(name api.CarrierName, receive func([][]byte, []int) (int
 		if err != nil {
 			return 0, err
 		}
-		b.datagrams.Add(uint64(n))
+		b.count(bufs[:n], sizes)
 		for i := range n {
 			datagram := bufs[i][:sizes[i]]
 			endpoints[i] = gateway{b}
@@ -138,6 +139,20 @@ func (b *bind) receiver(name api.CarrierName, receive func([][]byte, []int) (int
 	}
 }
 
+// count takes note of datagrams sent or received; sizes are their sizes in bytes, where those of the buffers are not.
+func (b *bind) count(datagrams [][]byte, sizes []int) {
+	bytes := 0
+	for i, d := range datagrams {
+		if sizes == nil {
+			bytes += len(d)
+		} else {
+			bytes += sizes[i]
+		}
+	}
+	b.datagrams.Add(uint64(len(datagrams)))
+	theProcessors.moved(len(datagrams), bytes)
+}
+
 // Close closes the UDP sockets. A relay stream stays open.
 func (b *bind) Close() error {
 	b.mu.Lock()
@@ -157,7 +172,7 @@ func (b *bind) Close() error {
 
 // Send sends by the carrier in use.
 func (b *bind) Send(datagrams [][]byte, _ conn.Endpoint) error {
-	b.datagrams.Add(uint64(len(datagrams)))
+	b.count(datagrams, nil)
 	switch d := datagrams[len(datagrams)-1]; {
 	case d[0] == device.MessageInitiationType && len(d) == device.MessageInitiationSize:
 		b.initiation.Store(binary.LittleEndian.Uint32(d[4:]))
