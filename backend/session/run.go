@@ -47,8 +47,7 @@ type run struct {
 
 // patience is how long is waited for what usually takes milliseconds.
 type patience struct {
-	// gateway bounds how long the gateway may take to answer a Connection. It covers a change of leader, and an API
-	// server that was away: the gateway's watch may come back half a minute after it.
+	// gateway bounds how long the gateway may take to answer a Connection. It covers a change of leader.
 	gateway time.Duration
 	// silence is how long the gateway may take before connecting looks whether there is one at all.
 	silence time.Duration
@@ -63,7 +62,7 @@ type patience struct {
 	farewell time.Duration
 }
 
-var usualPatience = patience{gateway: 45 * time.Second, silence: time.Second, answer: 12 * time.Second, names: 4 * time.Second, note: 5 * time.Second, farewell: time.Second}
+var usualPatience = patience{gateway: 15 * time.Second, silence: time.Second, answer: 12 * time.Second, names: 4 * time.Second, note: 5 * time.Second, farewell: time.Second}
 
 func newRun(m *Manager, r *request) *run {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -17,7 +17,10 @@ import (
 	"github.com/fairlead-dev/fairlead/tests/cluster/host"
 )
 
-const apiServerName = "kube-apiserver"
+const (
+	apiServerName = "kube-apiserver"
+	kubeProxyName = "kube-proxy"
+)
 
 // issueCertificates makes every key and kubeconfig of the cluster.
 func (c *Cluster) issueCertificates() error {
@@ -157,6 +160,21 @@ func (c *Cluster) WaitAPIService(ctx context.Context) error {
 		}
 		return conn.Close()
 	})
+}
+
+// RestartKubeProxy ends kube-proxy on every node and starts it again, and returns when pods reach the API server. After
+// the API server was away several times kube-proxy takes up to a minute to see it again, and pods can't reach it
+// meanwhile. Tests of what pods do then need not wait for that.
+func (c *Cluster) RestartKubeProxy(ctx context.Context) error {
+	for _, node := range c.nodes {
+		if err := node.StopComponent(ctx, kubeProxyName, time.Second); err != nil {
+			return err
+		}
+		if err := node.StartComponent(ctx, c.kubeProxy(node.Member)); err != nil {
+			return err
+		}
+	}
+	return c.WaitAPIService(ctx)
 }
 
 // StopAPIServer ends the API server, after a second of grace for open requests.

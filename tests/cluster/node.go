@@ -208,14 +208,18 @@ func (c *Cluster) nodeComponents(member Member) []host.Component {
 			"--hostname-override="+member.Name,
 			"--node-ip="+strings.Join(nodeAddresses, ","),
 		),
-		c.kubernetesComponent(member, "kube-proxy",
-			"--kubeconfig="+c.certificateFile("kube-proxy.kubeconfig"),
-			"--hostname-override="+member.Name,
-			"--cluster-cidr="+c.plan.family(podRange4, podRange6),
-			"--conntrack-max-per-core=0",
-			"--proxy-mode=iptables",
-		),
+		c.kubeProxy(member),
 	}
+}
+
+func (c *Cluster) kubeProxy(member Member) host.Component {
+	return c.kubernetesComponent(member, kubeProxyName,
+		"--kubeconfig="+c.certificateFile("kube-proxy.kubeconfig"),
+		"--hostname-override="+member.Name,
+		"--cluster-cidr="+c.plan.family(podRange4, podRange6),
+		"--conntrack-max-per-core=0",
+		"--proxy-mode=iptables",
+	)
 }
 
 func (c *Cluster) containerd(member Member) host.Component {
