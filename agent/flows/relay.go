@@ -194,7 +194,7 @@ func (s *Server) ask(ctx context.Context, f *flow, target Target, podName string
 		err = laptop.SetDeadline(time.Time{})
 	}
 	if err != nil {
-		f.abort()
+		reset(laptop)
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() {
 			return wire.Answer{}, errors.New("the laptop does not answer")

@@ -291,3 +291,13 @@ func (g *gateway) await(uid types.UID, wanted func(State) bool) State {
 		}
 	}
 }
+
+// awaitStats waits until the figures are as wanted. Nothing tells of their changes.
+func (g *gateway) awaitStats(what string, wanted func(Stats) bool) {
+	g.t.Helper()
+	for deadline := time.Now().Add(patience); !wanted(g.Stats()); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			g.t.Fatalf("want %s, the figures are %+v", what, g.Stats())
+		}
+	}
+}

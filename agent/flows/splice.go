@@ -77,6 +77,9 @@ func (f *flow) carry(counters *counters) {
 	var other sync.WaitGroup
 	other.Go(func() {
 		toLaptop = move(f.laptop, f.sidecar, &counters.toLaptop)
+		if toLaptop == nil && f.batched.cut.Load() { // crypto/tls takes it for an orderly end
+			toLaptop = io.ErrUnexpectedEOF
+		}
 		if toLaptop == nil {
 			toLaptop = closeWrite(f.laptop)
 		}
@@ -153,16 +156,26 @@ func closeWrite(conn net.Conn) error {
 	return half.CloseWrite()
 }
 
-// batchConn joins the records that TLS makes of one large write into one write to the network. Its zero value but for Conn
-// writes at once.
+// batchConn joins the records that TLS makes of one large write into one write to the network, and knows whether the
+// connection was closed without TLS' own goodbye. Its zero value but for Conn writes at once.
 type batchConn struct {
 	net.Conn
+	cut  atomic.Bool // the network's end was reached; after TLS' goodbye nobody reads that far
 	mu   sync.Mutex
 	held []byte // nil while nothing is held back
 	on   bool
 }
 
 var batches = sync.Pool{New: func() any { return new([largeBuffer + 1<<10]byte) }}
+
+// Read implements net.Conn.
+func (c *batchConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if errors.Is(err, io.EOF) {
+		c.cut.Store(true)
+	}
+	return n, err
+}
 
 // Write implements net.Conn.
 func (c *batchConn) Write(b []byte) (int, error) {

@@ -25,9 +25,10 @@ const (
 
 // Stats are figures of a Server. Counters count since it was made.
 type Stats struct {
-	Sidecars int // connected
-	Waiting  int // connections that wait for their flow
-	Flows    int // open
+	Sidecars  int // connected
+	Strangers int // connections that have not proved yet whose they are
+	Waiting   int // connections that wait for their flow
+	Flows     int // open
 	// Opened says how Opens were answered, by result; Refused why connections were not let in.
 	Opened  map[wire.Result]uint64
 	Refused map[string]uint64
@@ -77,7 +78,7 @@ func (s *Server) Stats() Stats {
 	s.counters.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stats.Flows = s.flows
+	stats.Flows, stats.Strangers = s.flows, s.unproven
 	for _, p := range s.pods {
 		stats.Waiting += len(p.idle)
 		if p.control != nil {
