@@ -44,6 +44,24 @@ func TestConnectTwiceIsNoChange(t *testing.T) {
 	}
 }
 
+func TestAConnectThatCannotWorkSparesTheConnection(t *testing.T) {
+	laptop := env.Laptop(0)
+	laptop.Connect(t)
+	before := laptop.Status(t)
+	for option, status := range map[string]int{
+		"--context=nowhere": 21, "--namespace=nowhere": 25, "--gateway-namespace=shop": 30, "--include=192.168.0.0/16": 40, "--include=0.0.0.0/0": 2,
+	} {
+		r := laptop.Try(t, "fairlead", "connect", "--namespace", "shop", option)
+		if r.Status != status || !strings.Contains(r.Stderr, "stays as it is") {
+			t.Errorf("should be refused with exit status %d, and the connection stay: %s", status, r)
+		}
+	}
+	if after := laptop.Status(t); after.State != before.State || !after.Since.Equal(*before.Since) {
+		t.Errorf("the connection was touched: %s since %v, before %v", after.State, after.Since, before.Since)
+	}
+	laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog/")
+}
+
 func TestOtherNamespaceChangesWhatShortNamesMean(t *testing.T) {
 	laptop := env.Laptop(0)
 	laptop.Connect(t)

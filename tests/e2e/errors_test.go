@@ -33,7 +33,7 @@ func TestEveryFailureHasItsOwnMessage(t *testing.T) {
 	}
 
 	t.Run("no such context", func(t *testing.T) {
-		refused(t, connect("--context", "nowhere"), 21, "nowhere", "fairlead-e2e")
+		refused(t, connect("--context", "nowhere"), 21, "nowhere", strings.TrimSpace(laptop.Run(t, "kubectl", "config", "current-context")))
 	})
 	t.Run("no kubeconfig", func(t *testing.T) {
 		refused(t, connect("--kubeconfig", "/nowhere/kubeconfig"), 20, "/nowhere/kubeconfig")
