@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package intercepts
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
+	"github.com/fairlead-dev/fairlead/agent/flows"
+	"github.com/fairlead-dev/fairlead/agent/injector"
+)
+
+const (
+	// writeEvery is how often a status is written at most while the phase stays the same.
+	writeEvery = time.Second
+
+	// lookupEvery is how often it is asked again whether a workload without pods exists.
+	lookupEvery = 5 * time.Second
+)
+
+// Sidecars is the server that sidecars connect to; *flows.Server is one. Its methods are cheap.
+type Sidecars interface {
+	SetPod(pod flows.Pod)
+	RemovePod(uid types.UID)
+	State(uid types.UID) flows.State
+	Credential(uid types.UID, container string) string
+}
+
+// plan is what has to be done at the API server.
+type plan struct {
+	injections  []injection
+	services    []serviceChange
+	statuses    []statusChange
+	deletions   []*v1alpha1.Intercept
+	lookups     []workload
+	connections []string // that the cache does not have
+
+	// births says by the outermost workload what sidecar pods are to be born with.
+	births map[workload]birth
+}
+
+// birth is for pods that are being made.
+type birth struct {
+	mode injector.Mode
+	refs []workload // that are intercepted: the outermost one, or one below
+}
+
+type statusChange struct {
+	intercept *v1alpha1.Intercept
+	status    v1alpha1.InterceptStatus
+}
+
+// decide looks at everything, tells the sidecars what to do, and returns what is to be done at the API server.
+func decide(w *world, m *memory, sidecars Sidecars) plan {
+	members := w.members()
+	m.track(w)
+	claims := judge(w, m, members)
+	chooseWays(w, m, claims)
+	learn(w, m, claims)
+	var p plan
+	p.injections = cover(w, m, claims, func(pod *corev1.Pod, container string) string {
+		return sidecars.Credential(pod.UID, container)
+	})
+	orders, gone := order(w, m, claims, members)
+	for _, pod := range orders {
+		sidecars.SetPod(pod)
+	}
+	for _, uid := range gone {
+		sidecars.RemovePod(uid)
+	}
+	p.services = planServices(w, m, claims)
+	p.births = make(map[workload]birth)
+	for _, c := range claims {
+		p.finish(w, m, c)
+	}
+	m.forget(w, claims)
+	return p
+}
+
+// finish says in a claim's status what was decided, and what else it needs.
+func (p *plan) finish(w *world, m *memory, c *claim) {
+	known := m.intercept(c.intercept.UID, w.now)
+	status := report(w, m, c)
+	if !equality.Semantic.DeepEqual(status, c.intercept.Status) && c.intercept.DeletionTimestamp == nil {
+		if status.Phase != c.intercept.Status.Phase || w.now.Sub(known.written) >= writeEvery {
+			known.written = w.now
+			p.statuses = append(p.statuses, statusChange{intercept: c.intercept, status: status})
+		}
+	}
+	if !known.doneAt.IsZero() && (c.remove || w.now.Sub(known.doneAt) > keepEnded) {
+		p.deletions = append(p.deletions, c.intercept)
+	}
+	name := c.intercept.Spec.Connection.Name
+	if c.fate != ends && w.connections[name] == nil && m.connections[name] == unknown {
+		p.connections = append(p.connections, name)
+	}
+	if c.fate == ends || c.fate == refused && len(c.members) > 0 {
+		return
+	}
+	if looked := m.workloads[c.ref]; len(c.members) == 0 && w.now.Sub(looked.at) > lookupEvery {
+		p.lookups = append(p.lookups, c.ref)
+	}
+	if mode := c.mode; c.fate != refused && !c.suspended {
+		if mode == "" { // it waits for pods, perhaps
+			mode = injector.Instant
+			if levelObstacle(w) != "" {
+				mode = injector.Unprivileged
+			}
+		}
+		b := p.births[c.root]
+		if b.mode == "" {
+			b.mode = mode
+		}
+		b.refs = append(b.refs, c.ref)
+		p.births[c.root] = b
+	}
+}

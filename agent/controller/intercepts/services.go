@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package intercepts
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/fairlead-dev/fairlead/agent/injector"
+)
+
+// RestoreAnnotation of a Service says what its ports were before they led to sidecars.
+const RestoreAnnotation = "fairlead.dev/restore"
+
+const (
+	// passFor is how long sidecars go on taking callers and giving them to the app after a Service was put back: kube-proxy
+	// on all nodes must have heard of it. It gathers changes for up to a second (its minSyncPeriod).
+	passFor = 1500 * time.Millisecond
+
+	// Where sidecars listen in the unprivileged way: below the ports that the kernel chooses for callers (32768 and above,
+	// net.ipv4.ip_local_port_range).
+	listenFrom, listenPorts = 20000, 10000
+
+	// fightPause is how long a Service is left alone after somebody else put it back, doubled each time up to maxFightPause.
+	fightPause, maxFightPause = 5 * time.Second, 5 * time.Minute
+)
+
+// Record is the value of RestoreAnnotation.
+type Record struct {
+	Ports []RecordedPort `json:"ports"`
+}
+
+// RecordedPort says what a port of a Service was.
+type RecordedPort struct {
+	Port       int32              `json:"port"`
+	Protocol   corev1.Protocol    `json:"protocol"`
+	TargetPort intstr.IntOrString `json:"targetPort"`
+	// Listen is the sidecars' port that it leads to, To the app's port that it led to.
+	Listen int32 `json:"listen"`
+	To     int32 `json:"to"`
+}
+
+// ReadRecord returns what a Service's annotation says, or nil if it has none.
+func ReadRecord(service *corev1.Service) (*Record, error) {
+	text, ok := service.Annotations[RestoreAnnotation]
+	if !ok {
+		return nil, nil
+	}
+	record := &Record{}
+	if err := json.Unmarshal([]byte(text), record); err != nil {
+		return record, fmt.Errorf("read annotation %s of service %s: %w", RestoreAnnotation, service.Name, err)
+	}
+	return record, nil
+}
+
+// find returns the entry of a Service's port.
+func (r *Record) find(p corev1.ServicePort) *RecordedPort {
+	if r == nil {
+		return nil
+	}
+	for i := range r.Ports {
+		if r.Ports[i].Port == p.Port && r.Ports[i].Protocol == p.Protocol {
+			return &r.Ports[i]
+		}
+	}
+	return nil
+}
+
+// Operation is one of a JSON patch (RFC 6902).
+type Operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value,omitempty"`
+}
+
+const annotationPath = "/metadata/annotations/fairlead.dev~1restore"
+
+// RestorePatch returns what puts a Service back, or nil if there is nothing to put back. Ports that somebody else changed
+// meanwhile stay as they are. It can be applied to the Service as it was read, only.
+func RestorePatch(service *corev1.Service) []Operation {
+	if _, ok := service.Annotations[RestoreAnnotation]; !ok {
+		return nil
+	}
+	record, _ := ReadRecord(service) // what can't be read can't be put back, and goes
+	patch := unchanged(service)
+	for i, p := range service.Spec.Ports {
+		if entry := record.find(p); entry != nil && p.TargetPort == intstr.FromInt32(entry.Listen) {
+			patch = append(patch, Operation{Op: "replace", Path: targetPath(i), Value: entry.TargetPort})
+		}
+	}
+	return append(patch, Operation{Op: "remove", Path: annotationPath})
+}
+
+// unchanged makes a patch apply to the version that was read only.
+func unchanged(service *corev1.Service) []Operation {
+	return []Operation{{Op: "test", Path: "/metadata/resourceVersion", Value: service.ResourceVersion}}
+}
+
+func targetPath(i int) string { return fmt.Sprintf("/spec/ports/%d/targetPort", i) }
+
+// lead is a port of a Service that leads to a port of pods.
+type lead struct {
+	service  *corev1.Service
+	index    int
+	original intstr.IntOrString
+}
+
+// leads finds the Services that lead to a port of members. obstacle says why those can't be pointed at sidecars;
+// headless names Services whose callers go to pods by their own addresses.
+func (w *world) leads(members []*member, p port) (found []lead, headless []string, obstacle string) {
+	for i := range w.services {
+		service := &w.services[i]
+		selected := w.selected(service)
+		if !slices.ContainsFunc(selected, func(pod *corev1.Pod) bool { return holdsPod(members, pod) }) {
+			continue
+		}
+		record, _ := ReadRecord(service)
+		for index, servicePort := range service.Spec.Ports {
+			original := servicePort.TargetPort
+			if entry := record.find(servicePort); entry != nil && original == intstr.FromInt32(entry.Listen) {
+				original = entry.TargetPort
+			}
+			if string(servicePort.Protocol) != p.Protocol || !slices.ContainsFunc(members, func(m *member) bool {
+				return resolvePort(m.pod, original, servicePort.Protocol) == p.Number
+			}) {
+				continue
+			}
+			if service.Spec.ClusterIP == corev1.ClusterIPNone {
+				headless = append(headless, service.Name)
+				continue
+			}
+			for _, pod := range selected {
+				if !holdsPod(members, pod) {
+					obstacle = fmt.Sprintf("service %s also selects pod %s, which is not meant", service.Name, pod.Name)
+				}
+			}
+			found = append(found, lead{service: service, index: index, original: original})
+		}
+	}
+	if len(found) == 0 {
+		obstacle = fmt.Sprintf("no Service leads to port %s", describePort(p))
+		if len(headless) > 0 {
+			obstacle = fmt.Sprintf("only headless Services lead to port %s (%s), whose callers go to the pods themselves", describePort(p), strings.Join(headless, ", "))
+		}
+	}
+	return found, headless, obstacle
+}
+
+// selected lists the pods that a Service may send callers to.
+func (w *world) selected(service *corev1.Service) []*corev1.Pod {
+	if len(service.Spec.Selector) == 0 || service.Spec.Type == corev1.ServiceTypeExternalName {
+		return nil
+	}
+	selector := labels.SelectorFromSet(service.Spec.Selector)
+	var pods []*corev1.Pod
+	for i := range w.pods {
+		pod := &w.pods[i]
+		ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed || pod.DeletionTimestamp != nil
+		if !ended && selector.Matches(labels.Set(pod.Labels)) {
+			pods = append(pods, pod)
+		}
+	}
+	return pods
+}
+
+func holdsPod(members []*member, pod *corev1.Pod) bool {
+	return slices.ContainsFunc(members, func(m *member) bool { return m.pod.UID == pod.UID })
+}
+
+// resolvePort returns the number of a target port in a pod, or 0.
+func resolvePort(pod *corev1.Pod, target intstr.IntOrString, protocol corev1.Protocol) uint16 {
+	if target.Type == intstr.Int {
+		return uint16(target.IntVal)
+	}
+	for _, container := range slices.Concat(pod.Spec.Containers, pod.Spec.InitContainers) {
+		for _, p := range container.Ports {
+			if p.Name == target.StrVal && (p.Protocol == protocol || p.Protocol == "" && protocol == corev1.ProtocolTCP) {
+				return uint16(p.ContainerPort)
+			}
+		}
+	}
+	return 0
+}
+
+// listen returns where the sidecars of a workload listen for a port: where Services lead already, else at a port that no
+// container declares.
+func (m *memory) listen(w *world, root workload, members []*member, p port) uint16 {
+	known := m.root(root).listen
+	if number, ok := known[p]; ok {
+		return number
+	}
+	taken := make(map[uint16]bool)
+	for _, number := range known {
+		taken[number] = true
+	}
+	for _, member := range members {
+		for _, container := range member.pod.Spec.Containers {
+			for _, declared := range container.Ports {
+				taken[uint16(declared.ContainerPort)] = true
+			}
+		}
+	}
+	number := listenFrom + p.Number%listenPorts
+	for taken[number] {
+		number = listenFrom + (number-listenFrom+1)%listenPorts
+	}
+	leads, _, _ := w.leads(members, p)
+	for _, l := range leads {
+		record, _ := ReadRecord(l.service)
+		if entry := record.find(l.service.Spec.Ports[l.index]); entry != nil {
+			number = uint16(entry.Listen)
+		}
+	}
+	known[p] = number
+	return number
+}
+
+// track remembers which Services lead to sidecars, and since when they no longer do.
+func (m *memory) track(w *world) {
+	for i := range w.services {
+		service := &w.services[i]
+		record, _ := ReadRecord(service)
+		if record == nil && m.services[service.Name] == nil {
+			continue
+		}
+		known := m.service(service.Name)
+		switch {
+		case record != nil:
+			known.record, known.putBackAt = record, time.Time{}
+		case known.record != nil && known.putBackAt.IsZero():
+			known.putBackAt = w.now
+		case known.record != nil && w.now.Sub(known.putBackAt) > passFor:
+			known.record = nil
+		}
+	}
+}
+
+// passing returns the ports at which a pod's sidecar must be there because a Service leads to it or did so a moment ago.
+func (m *memory) passing(w *world, pod *corev1.Pod) map[port]uint16 {
+	ports := make(map[port]uint16)
+	for i := range w.services {
+		service := &w.services[i]
+		known := m.services[service.Name]
+		if known == nil || known.record == nil || len(service.Spec.Selector) == 0 ||
+			!labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(pod.Labels)) {
+			continue
+		}
+		for _, entry := range known.record.Ports {
+			ports[port{Number: uint16(entry.To), Protocol: string(entry.Protocol)}] = uint16(entry.Listen)
+		}
+	}
+	return ports
+}
+
+// pointed reports whether any Service leads to sidecars, or did so a moment ago.
+func (m *memory) pointed() bool {
+	for _, known := range m.services {
+		if known.record != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// serviceChange is a patch of a Service.
+type serviceChange struct {
+	service *corev1.Service
+	patch   []Operation
+	points  bool // at sidecars; else back at the app
+}
+
+// planServices points Services at sidecars where every pod that a Service may send callers to has one that listens, and
+// puts back all others.
+func planServices(w *world, m *memory, claims []*claim) []serviceChange {
+	wanted := make(map[*corev1.Service]map[int]RecordedPort)
+	for _, c := range claims {
+		if c.fate != holds || c.mode != injector.Unprivileged || c.suspended {
+			continue
+		}
+		for _, p := range c.ports() {
+			listen := m.listen(w, c.root, c.members, p)
+			leads, _, obstacle := w.leads(c.members, p)
+			for _, l := range leads {
+				if obstacle != "" || !m.ready(w, l.service, p, listen) {
+					continue
+				}
+				if wanted[l.service] == nil {
+					wanted[l.service] = make(map[int]RecordedPort)
+				}
+				servicePort := l.service.Spec.Ports[l.index]
+				wanted[l.service][l.index] = RecordedPort{
+					Port: servicePort.Port, Protocol: servicePort.Protocol, TargetPort: l.original, Listen: int32(listen), To: int32(p.Number),
+				}
+			}
+		}
+	}
+	var changes []serviceChange
+	for i := range w.services {
+		service := &w.services[i]
+		if known := m.services[service.Name]; known != nil || len(wanted[service]) > 0 {
+			m.service(service.Name).wanted = len(wanted[service]) > 0
+		}
+		if change, ok := m.change(w, service, wanted[service]); ok {
+			changes = append(changes, change)
+		}
+	}
+	return changes
+}
+
+// ready reports whether every pod that a Service may send callers to has a sidecar that listens.
+func (m *memory) ready(w *world, service *corev1.Service, p port, listen uint16) bool {
+	record, _ := ReadRecord(service)
+	for _, pod := range w.selected(service) {
+		if pod.Spec.NodeName == "" {
+			continue // it can't be called before it has a node
+		}
+		state := w.state(pod.UID)
+		known := m.pods[pod.UID]
+		if known == nil || known.listens[p] != listen {
+			return false
+		}
+		if record != nil && !w.settled() && !state.Connected {
+			continue // it listened before this gateway began, and is on its way back
+		}
+		report, ok := findPort(state.Report, p)
+		if !state.Connected || state.Report.Revision != state.Revision && record == nil || !ok || !report.Redirected {
+			return false
+		}
+	}
+	return true
+}
+
+// change compares a Service with what is wanted of it.
+func (m *memory) change(w *world, service *corev1.Service, wanted map[int]RecordedPort) (serviceChange, bool) {
+	record, _ := ReadRecord(service)
+	if len(wanted) == 0 {
+		if record == nil || m.service(service.Name).busy {
+			return serviceChange{}, false
+		}
+		return serviceChange{service: service, patch: RestorePatch(service)}, true
+	}
+	after := Record{}
+	patch := unchanged(service)
+	foreign := false
+	for index, p := range service.Spec.Ports {
+		entry, want := wanted[index]
+		before := record.find(p)
+		switch {
+		case want:
+			after.Ports = append(after.Ports, entry)
+			if p.TargetPort != intstr.FromInt32(entry.Listen) {
+				patch = append(patch, Operation{Op: "replace", Path: targetPath(index), Value: entry.Listen})
+				foreign = foreign || before != nil
+			}
+		case before != nil && p.TargetPort == intstr.FromInt32(before.Listen):
+			patch = append(patch, Operation{Op: "replace", Path: targetPath(index), Value: before.TargetPort})
+		}
+	}
+	text, err := json.Marshal(after)
+	if err != nil || record != nil && len(patch) == 1 && service.Annotations[RestoreAnnotation] == string(text) {
+		return serviceChange{}, false
+	}
+	known := m.service(service.Name)
+	if known.busy || foreign && !known.mayFight(w.now) {
+		return serviceChange{}, false
+	}
+	if foreign {
+		known.fights++
+	}
+	if len(service.Annotations) == 0 {
+		patch = append(patch, Operation{Op: "add", Path: "/metadata/annotations", Value: map[string]string{RestoreAnnotation: string(text)}})
+	} else {
+		patch = append(patch, Operation{Op: "add", Path: annotationPath, Value: string(text)})
+	}
+	return serviceChange{service: service, patch: patch, points: true}, true
+}
+
+// mayFight reports whether a Service that somebody else put back may be pointed at sidecars again.
+func (s *serviceMemory) mayFight(now time.Time) bool {
+	pause := fightPause << min(s.fights, 6)
+	return now.Sub(s.changedAt) > min(pause, maxFightPause)
+}
