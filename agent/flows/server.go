@@ -56,7 +56,7 @@ func (l Limits) withDefaults() Limits {
 // timing is what a Server waits for, and how long. Tests shorten it.
 type timing struct {
 	greet      time.Duration // from the connection to the end of the Hello
-	welcome    time.Duration // for an order of the pod, where a sidecar is there before it
+	welcome    time.Duration // for an order of the pod, where a sidecar is there before it; sidecars give up after 2 s
 	heartbeat  time.Duration
 	silence    time.Duration
 	answer     time.Duration // from an Open to its Answer; the sidecar itself gives up at wire.OpenTimeout
@@ -68,7 +68,7 @@ type timing struct {
 }
 
 var defaultTiming = timing{
-	greet: 5 * time.Second, welcome: 2 * time.Second, heartbeat: wire.HeartbeatInterval, silence: wire.SilenceLimit,
+	greet: 5 * time.Second, welcome: 1500 * time.Millisecond, heartbeat: wire.HeartbeatInterval, silence: wire.SilenceLimit,
 	answer: wire.OpenTimeout - 200*time.Millisecond, dial: wire.OpenTimeout - 500*time.Millisecond,
 	laptopAway: 4 * time.Second, rawAway: time.Minute, ruleGone: 15 * time.Minute, farewell: 30 * time.Second,
 }
