@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package proxy is the sidecar's data path: it takes over connections of callers that were redirected to the sidecar, and
+// gives each one, or each HTTP request in it, to the app or to a laptop.
+//
+// What it promises:
+//
+//   - Bytes that are not matched reach the app exactly as they were sent, and its answers come back exactly as the app sent
+//     them. Matched HTTP/1.x requests differ in one header, X-Forwarded-For.
+//   - It never guesses. What is not HTTP, is TLS, or is HTTP with any ambiguity about where a message ends, is handed to the
+//     app untouched for the rest of the connection.
+//   - A laptop that does not take a request loses it to the app, if the request can still be given to it.
+//   - It holds no more of a stream than a buffer of 64 KiB in each direction.
+//
+// Where things are: proxy.go is the face, rules.go what the orders say, caller.go one caller's connection up to the moment it
+// is known what it speaks, http1.go its requests, upstream.go the answers, head.go and body.go the pure reading of messages,
+// h2.go HTTP/2 with prior knowledge, raw.go everything else, mirror.go the copies.
+//
+// The package opens no listener and no connection of its own: it is handed connections, and asks its Options for those to the
+// app and to laptops. It must not import Kubernetes libraries.
+package proxy

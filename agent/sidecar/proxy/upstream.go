@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"time"
+)
+
+// spliceFrom is from how many bytes on a body is moved within the kernel: below, the calls cost more than the copying.
+const spliceFrom = 64 << 10
+
+// maxPending bounds the requests of one caller that are sent ahead without an answer.
+const maxPending = 64
+
+// asked is a request whose answer is awaited.
+type asked struct {
+	head, connect bool // methods whose answers have no body, or are no answers
+	exchange      *exchange
+}
+
+// exchange is a request that went to a laptop, and what became of it. It is guarded by caller.mu.
+type exchange struct {
+	status int
+	begun  bool // a byte of the answer has reached the caller
+	closes bool // the answer said or implied that it is the last one
+	failed bool // the connection ended before the answer was complete
+	// repeatable: the request may be sent to the app if no answer has begun.
+	repeatable bool
+}
+
+// upstream is a connection to the app or to a laptop. Its own goroutine, answer, gives the caller what comes from it.
+type upstream struct {
+	caller *caller
+	rule   *rule // nil for the app
+	ready  chan struct{}
+	gone   chan struct{} // closed when nobody needs the connection any more
+	done   chan struct{} // closed when answer has returned
+	conn   net.Conn      // valid once ready is closed and err is nil
+	tcp    *net.TCPConn  // conn, where bytes can be moved within the kernel
+	err    error
+
+	// Of answer alone.
+	in   buffer
+	head response
+	body body
+	busy bool // within a body
+
+	// Guarded by caller.mu.
+	pending []asked
+	ended   bool // nothing more comes
+	closed  bool
+	lastUse time.Time // of a laptop's
+}
+
+func newUpstream(c *caller, r *rule) *upstream {
+	return &upstream{caller: c, rule: r, ready: make(chan struct{}), gone: make(chan struct{}), done: make(chan struct{})}
+}
+
+// connected says how connecting went.
+func (u *upstream) connected(conn net.Conn, err error) {
+	c := u.caller
+	c.mu.Lock()
+	u.conn, u.err = conn, err
+	u.tcp, _ = conn.(*net.TCPConn)
+	closed, aborted := u.closed, c.aborted
+	if err != nil {
+		u.ended = true
+	}
+	c.mu.Unlock()
+	if err == nil && aborted {
+		reset(conn)
+	} else if err == nil && closed {
+		_ = conn.Close()
+	}
+	close(u.ready)
+	if err != nil {
+		close(u.done)
+	}
+}
+
+// await returns when the connection is there, or why it is not.
+func (u *upstream) await() error {
+	<-u.ready
+	return u.err
+}
+
+// close closes the connection, now or when it is there.
+func (u *upstream) close() {
+	if u.shut() {
+		_ = u.conn.Close()
+	}
+}
+
+func (u *upstream) abort() {
+	if u.shut() {
+		reset(u.conn)
+	}
+}
+
+// shut notes that nobody needs the connection, and reports whether it is there.
+func (u *upstream) shut() bool {
+	u.caller.mu.Lock()
+	defer u.caller.mu.Unlock()
+	if !u.closed {
+		u.closed = true
+		close(u.gone)
+	}
+	return u.conn != nil
+}
+
+// closeWrite says that the caller has sent everything.
+func (u *upstream) closeWrite() {
+	if u.await() != nil {
+		return
+	}
+	if conn, ok := u.conn.(interface{ CloseWrite() error }); ok {
+		_ = conn.CloseWrite()
+	}
+}
+
+// expect notes a request before it is sent.
+func (u *upstream) expect(a asked) {
+	c := u.caller
+	c.mu.Lock()
+	u.pending = append(u.pending, a)
+	c.active = u
+	c.mu.Unlock()
+}
+
+// answer gives the caller what comes, until nothing comes any more.
+func (u *upstream) answer() {
+	defer close(u.done)
+	for {
+		if !u.in.room(u.in.len() >= smallBuffer) {
+			u.turnRaw() // a head beyond all bounds
+		}
+		err := u.step()
+		if err != nil {
+			if !u.caller.isHTTP2() { // else it is read by another, from where this one stopped
+				u.in.free()
+				u.end(err)
+			}
+			return
+		}
+	}
+}
+
+var (
+	errUnasked    = errors.New("an answer that nobody asked for")
+	errHandedOver = errors.New("the connection is served as HTTP/2 now")
+)
+
+// callerError is an error on the caller's side.
+type callerError struct{ error }
+
+// step reads once and gives the caller what it can.
+func (u *upstream) step() error {
+	c := u.caller
+	if c.rawFrom(u) {
+		return u.copyRaw()
+	}
+	_, err := u.in.read(u.conn)
+	if err != nil && u.in.len() == 0 {
+		return err
+	}
+	if c.rawFrom(u) {
+		return u.copyRaw()
+	}
+	if u.rule == nil && !c.spoken() && maySettings(u.in.bytes()) {
+		u.holdSettings()
+		if c.isHTTP2() {
+			return errHandedOver
+		}
+	}
+	n, answered, raw, drop := u.follow(u.in.bytes())
+	if drop {
+		return errUnasked
+	}
+	if raw {
+		u.turnRaw()
+		return u.copyRaw()
+	}
+	if n > 0 {
+		if _, err := c.conn.Write(u.in.bytes()[:n]); err != nil {
+			return callerError{err}
+		}
+		u.in.consume(n)
+	}
+	if answered > 0 {
+		u.answered(answered)
+	}
+	if err != nil {
+		return err
+	}
+	if u.busy {
+		return u.bulk()
+	}
+	u.in.shrink()
+	return nil
+}
+
+// follow finds out how many of the bytes can be given to the caller, and how many answers are complete with them. With raw,
+// nothing can be said about what comes; with drop, the bytes are not for the caller.
+func (u *upstream) follow(b []byte) (n, answered int, raw, drop bool) {
+	for n < len(b) {
+		if u.busy {
+			took, done, err := u.body.take(b[n:])
+			n += took
+			if err != nil {
+				return n, answered, true, false
+			}
+			if done {
+				u.busy = false
+				answered++
+			}
+			continue
+		}
+		request, state := u.caller.awaited(u, answered)
+		switch state {
+		case notAwaited:
+			return n, answered, true, false
+		case notWanted:
+			return n, answered, false, true
+		}
+		switch readResponse(b[n:], &u.head) {
+		case readPartly:
+			return n, answered, len(b)-n > maxHead, false
+		case readInvalid:
+			return n, answered, true, false
+		}
+		u.note(request.exchange)
+		if u.head.status == 101 || request.connect && u.head.status/100 == 2 {
+			return n, answered, true, false
+		}
+		n += u.head.size
+		if u.head.status < 200 {
+			continue
+		}
+		if u.body = responseBody(&u.head, request.head); u.body.kind == bodyNone {
+			answered++
+		} else {
+			u.busy = true
+		}
+	}
+	return n, answered, false, false
+}
+
+// note notes what the answer's head says.
+func (u *upstream) note(e *exchange) {
+	if e == nil {
+		return
+	}
+	u.caller.mu.Lock()
+	defer u.caller.mu.Unlock()
+	if !e.begun {
+		e.begun = true
+		u.rule.counts.matched.Add(1)
+	}
+	e.status = u.head.status
+	e.closes = u.head.closes
+}
+
+// bulk moves what is certain to belong to the body.
+func (u *upstream) bulk() error {
+	c := u.caller
+	n := u.body.bulk()
+	if u.tcp == nil || c.tcp == nil || n >= 0 && n < spliceFrom {
+		u.in.room(n < 0 || n >= smallBuffer || u.body.kind == bodyChunked && n > 0)
+		return nil
+	}
+	u.in.free()
+	if n < 0 {
+		if _, err := io.Copy(c.tcp, u.tcp); err != nil {
+			return err
+		}
+		return io.EOF
+	}
+	moved, err := io.CopyN(c.tcp, u.tcp, n)
+	if u.body.skip(moved) {
+		u.busy = false
+		u.answered(1)
+	}
+	return err
+}
+
+// answered notes that answers are complete and have been given to the caller.
+func (u *upstream) answered(n int) {
+	c := u.caller
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	u.pending = u.pending[:copy(u.pending, u.pending[n:])]
+	if c.waiting {
+		c.wakeUp()
+	}
+}
+
+// turnRaw gives up reading answers: from now on all bytes go between this upstream and the caller.
+func (u *upstream) turnRaw() {
+	c := u.caller
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.raw {
+		c.raw, c.active = true, u
+		c.wakeUp()
+	}
+}
+
+// copyRaw gives the caller all that comes.
+func (u *upstream) copyRaw() error {
+	c := u.caller
+	if b := u.in.bytes(); len(b) > 0 {
+		if _, err := c.conn.Write(b); err != nil {
+			return callerError{err}
+		}
+	}
+	u.in.free()
+	if err := copyBytes(c.conn, u.conn); err != nil {
+		return err
+	}
+	return io.EOF
+}
+
+// end deals with the end of the connection.
+func (u *upstream) end(err error) {
+	c := u.caller
+	var side callerError
+	plain := errors.Is(err, io.EOF)
+	c.mu.Lock()
+	u.ended = true
+	if c.aborted || u.closed {
+		c.mu.Unlock()
+		return
+	}
+	if errors.As(err, &side) {
+		c.mu.Unlock()
+		c.abort()
+		return
+	}
+	var e *exchange
+	if len(u.pending) > 0 {
+		e = u.pending[0].exchange
+	}
+	switch {
+	case c.active != u || u.rule != nil && !c.raw && e == nil:
+		// Nobody waits for it. The next request makes a new one.
+		go u.close()
+	case e != nil && !c.raw:
+		// serve waits for it and decides.
+		if plain && u.busy && u.body.kind == bodyUntilClose {
+			e.closes = true
+			u.pending = u.pending[:0]
+		} else {
+			e.failed = true
+		}
+	case !plain:
+		c.mu.Unlock()
+		c.abort()
+		return
+	case c.raw:
+		if conn, ok := c.conn.(interface{ CloseWrite() error }); ok {
+			_ = conn.CloseWrite()
+		}
+	default:
+		c.endLocked()
+	}
+	if c.waiting {
+		c.wakeUp()
+	}
+	c.mu.Unlock()
+}
+
+// endLocked tells the caller that nothing more comes, and lets serve throw away what the caller still sends, for a while.
+// c.mu is held.
+func (c *caller) endLocked() {
+	if c.closing {
+		return
+	}
+	c.closing = true
+	if conn, ok := c.conn.(interface{ CloseWrite() error }); ok {
+		_ = conn.CloseWrite()
+	}
+	_ = c.conn.SetReadDeadline(time.Now().Add(lingerTime))
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+type expectation uint8
+
+const (
+	isAwaited  expectation = iota
+	notAwaited             // but the upstream may speak
+	notWanted              // another upstream is to be heard
+)
+
+// awaited is the request that the next answer after answered others belongs to.
+func (c *caller) awaited(u *upstream, answered int) (asked, expectation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if answered < len(u.pending) {
+		return u.pending[answered], isAwaited
+	}
+	if c.active == u && u.rule == nil {
+		return asked{}, notAwaited
+	}
+	return asked{}, notWanted
+}
+
+// rawFrom reports whether all that comes from the upstream is for the caller.
+func (c *caller) rawFrom(u *upstream) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.raw && c.active == u
+}
