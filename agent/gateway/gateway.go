@@ -35,8 +35,10 @@ import (
 	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/agent/clusterdns"
 	"github.com/fairlead-dev/fairlead/agent/controller"
+	"github.com/fairlead-dev/fairlead/agent/controller/intercepts"
 	"github.com/fairlead-dev/fairlead/agent/flows"
 	"github.com/fairlead-dev/fairlead/agent/tunnel"
+	"github.com/fairlead-dev/fairlead/agent/webhook"
 )
 
 const (
@@ -100,8 +102,9 @@ type gateway struct {
 	leading         atomic.Bool                   // serve was called
 	tunnel          atomic.Pointer[tunnel.Tunnel] // while the data plane works
 	flows           atomic.Pointer[flows.Server]  // while sidecars are served
-	parts           sync.WaitGroup                // what serve started besides the tunnel
-	fail            context.CancelCauseFunc       // ends the process
+	webhook         atomic.Pointer[webhook.Server]
+	parts           sync.WaitGroup          // what serve started besides the tunnel
+	fail            context.CancelCauseFunc // ends the process
 }
 
 func newGateway(config Config, log *slog.Logger) (*gateway, error) {
@@ -175,6 +178,11 @@ func (g *gateway) standBy(ctx context.Context) (err error) {
 	if g.hasServiceCIDRs, err = controller.Warm(ctx, g.manager); err != nil {
 		return err
 	}
+	if g.config.Intercepts.Enabled {
+		if err := intercepts.Warm(ctx, g.manager); err != nil {
+			return err
+		}
+	}
 	if !g.manager.GetCache().WaitForCacheSync(ctx) {
 		return errors.New("read the cluster: the caches did not fill")
 	}
@@ -223,11 +231,7 @@ func (g *gateway) serve(ctx context.Context) error {
 	}
 	g.start(ctx, "answer Connections", wait)
 	if g.config.Intercepts.Enabled {
-		id, err := deriveIdentity(key, g.config.Pod.Namespace)
-		if err != nil {
-			return err
-		}
-		if _, err := g.serveSidecars(ctx, id); err != nil {
+		if err := g.serveIntercepts(ctx, key); err != nil {
 			return err
 		}
 	}

@@ -38,6 +38,7 @@ var (
 	interceptedDesc   = describe("intercepted_flows", "Intercepted flows that are open.")
 	interceptedOpened = describe("intercepted_flows_opened_total", "Intercepted flows and probes that sidecars asked for, by what they were answered.", "result")
 	interceptedBytes  = describe("intercepted_bytes_total", "Bytes of intercepted flows.", "direction")
+	reviewsDesc       = describe("webhook_reviews_total", "New pods that the API server asked about.", "result")
 	dnsUpstreamsFails = describe("dns_upstream_failures_total", "Questions that the cluster's DNS did not answer.")
 )
 
@@ -47,7 +48,7 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 		servingDesc, infoDesc, peersDesc, relayStreamsDesc, bufferedDesc, tooBigDesc, receivedDesc, sentDesc, handshakeDesc,
 		carrierDesc, mtuDesc, peerBufferedDesc, flowsDesc, flowsOpenedDesc, flowsRefusedDesc, packetsDesc,
 		dnsQueriesDesc, dnsResponsesDesc, dnsUpstreamsFails,
-		sidecarsDesc, sidecarsRefused, interceptedDesc, interceptedOpened, interceptedBytes,
+		sidecarsDesc, sidecarsRefused, interceptedDesc, interceptedOpened, interceptedBytes, reviewsDesc,
 	} {
 		to <- desc
 	}
@@ -80,6 +81,12 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		}
 		counter(interceptedBytes, stats.ToLaptops, "to_laptop")
 		counter(interceptedBytes, stats.FromLaptops, "from_laptop")
+	}
+	if webhook := c.gateway.webhook.Load(); webhook != nil {
+		stats := webhook.Stats()
+		counter(reviewsDesc, stats.Injected, "sidecar")
+		counter(reviewsDesc, stats.Failed, "failed")
+		counter(reviewsDesc, stats.Asked-stats.Injected-stats.Failed, "unchanged")
 	}
 	plane := c.gateway.tunnel.Load()
 	if plane == nil {

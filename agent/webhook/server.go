@@ -64,7 +64,9 @@ type Stats struct{ Asked, Injected, Failed uint64 }
 
 // Stats returns them.
 func (s *Server) Stats() Stats {
-	return Stats{Asked: s.counts.asked.Load(), Injected: s.counts.injected.Load(), Failed: s.counts.failed.Load()}
+	stats := Stats{Injected: s.counts.injected.Load(), Failed: s.counts.failed.Load()}
+	stats.Asked = s.counts.asked.Load() // last, so that it is never less than the others
+	return stats
 }
 
 // Serve answers over TLS until ctx ends or the listener fails. It closes the listener.
