@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# make build         fairlead, fairlead-helper and fairlead-agent in bin/
+# make build         fairlead, fairlead-helper, fairlead-agent and fairlead-sidecar in bin/
 # make test          everything, as CI runs it
 # make demo          a real cluster on this machine, a shop in it, and this laptop connected to it
 # make help          the rest
@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # A Go toolchain that build/install-deps.sh had to fetch is used without being asked for.
 export PATH := $(CURDIR)/.cluster/toolchain/bin:$(PATH)
 
-PROGRAMS := bin/fairlead bin/fairlead-helper bin/fairlead-agent
+PROGRAMS := bin/fairlead bin/fairlead-helper bin/fairlead-agent bin/fairlead-sidecar
 
 .PHONY: help
 help: ## What can be made
@@ -32,6 +32,8 @@ bin/fairlead-helper:
 	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o $@ ./helper
 bin/fairlead-agent:
 	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o $@ ./agent
+bin/fairlead-sidecar:
+	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o $@ ./agent/sidecar
 
 .PHONY: frontend desktop
 frontend: frontend/dist/index.html ## Build the page that the programs then contain; needs node and npm

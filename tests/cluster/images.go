@@ -29,8 +29,9 @@ const (
 	coreDNSImage = "fairlead.test/coredns:" + coreDNSVersion
 	// ShopImage has the sample shop.
 	ShopImage = "fairlead.test/shop:dev"
-	// AgentRepository is where the chart looks for fairlead-agent.
-	AgentRepository = "ghcr.io/fairlead-dev/fairlead-agent"
+	// AgentRepository is where the chart looks for fairlead-agent, SidecarRepository for fairlead-sidecar.
+	AgentRepository   = "ghcr.io/fairlead-dev/fairlead-agent"
+	SidecarRepository = "ghcr.io/fairlead-dev/fairlead-sidecar"
 )
 
 // Image is a container image with one static program at /NAME, its entrypoint, run as user 65532.
@@ -56,8 +57,8 @@ func (c *Cluster) LoadImage(ctx context.Context, image Image) error {
 	return group.Wait()
 }
 
-// LoadAgent puts bin/fairlead-agent on every node, under the chart's repository with each of the tags. Without tags it
-// is the program's own version, which is what an installation by the same build asks for.
+// LoadAgent puts bin/fairlead-agent and bin/fairlead-sidecar on every node, under the chart's repositories with each of the
+// tags. Without tags it is the program's own version, which is what an installation by the same build asks for.
 func (c *Cluster) LoadAgent(ctx context.Context, tags ...string) error {
 	if len(tags) == 0 {
 		version, err := agentVersion(ctx, c.config.Root)
@@ -67,28 +68,34 @@ func (c *Cluster) LoadAgent(ctx context.Context, tags ...string) error {
 		tags = []string{version}
 	}
 	for _, tag := range tags {
-		if err := c.LoadImage(ctx, agentImage(c.config.Root, tag)); err != nil {
-			return err
+		for _, image := range agentImages(c.config.Root, tag) {
+			if err := c.LoadImage(ctx, image); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// WriteAgentImage stores the image of bin/fairlead-agent of the repository at root, as LoadAgent makes it, as an
-// archive for other clusters to load. It returns the image's reference.
+// WriteAgentImage stores the images of bin/fairlead-agent and bin/fairlead-sidecar of the repository at root, as LoadAgent
+// makes them, in one archive for other clusters to load. It returns the reference of the agent's.
 func WriteAgentImage(ctx context.Context, root, archive string) (string, error) {
 	version, err := agentVersion(ctx, root)
 	if err != nil {
 		return "", err
 	}
-	image := agentImage(root, version)
-	return image.Ref, image.write(archive)
+	images := agentImages(root, version)
+	return images[0].Ref, writeArchive(archive, images...)
 }
 
 func agentFile(root string) string { return filepath.Join(root, "bin", "fairlead-agent") }
 
-func agentImage(root, tag string) Image {
-	return Image{AgentRepository + ":" + tag, "fairlead-agent", agentFile(root)}
+// agentImages are what runs in a cluster: the gateway's image, and the sidecars'.
+func agentImages(root, tag string) []Image {
+	return []Image{
+		{AgentRepository + ":" + tag, "fairlead-agent", agentFile(root)},
+		{SidecarRepository + ":" + tag, "fairlead-sidecar", filepath.Join(root, "bin", "fairlead-sidecar")},
+	}
 }
 
 // agentVersion asks the built program.
@@ -109,38 +116,51 @@ func (n *Node) importImage(ctx context.Context, ref, archive string) error {
 }
 
 // write makes the image and stores it as an archive for ctr.
-func (i Image) write(archive string) error {
-	ref, err := name.NewTag(i.Ref)
-	if err != nil {
-		return fmt.Errorf("name image: %w", err)
-	}
-	layer, err := i.layer()
-	if err != nil {
-		return err
-	}
-	image, err := mutate.AppendLayers(empty.Image, layer)
-	if err != nil {
-		return fmt.Errorf("make image %s: %w", i.Ref, err)
-	}
-	config := v1.Config{Entrypoint: []string{"/" + i.Name}, User: "65532:65532", Env: []string{"PATH=/"}}
-	if image, err = mutate.Config(image, config); err != nil {
-		return fmt.Errorf("configure image %s: %w", i.Ref, err)
-	}
-	file, err := image.ConfigFile()
-	if err != nil {
-		return fmt.Errorf("configure image %s: %w", i.Ref, err)
-	}
-	file.OS, file.Architecture = runtime.GOOS, runtime.GOARCH
-	if image, err = mutate.ConfigFile(image, file); err != nil {
-		return fmt.Errorf("configure image %s: %w", i.Ref, err)
+func (i Image) write(archive string) error { return writeArchive(archive, i) }
+
+// writeArchive makes images and stores them as one archive.
+func writeArchive(archive string, images ...Image) error {
+	made := map[name.Tag]v1.Image{}
+	for _, image := range images {
+		ref, err := name.NewTag(image.Ref)
+		if err != nil {
+			return fmt.Errorf("name image: %w", err)
+		}
+		if made[ref], err = image.make(); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(filepath.Dir(archive), 0o755); err != nil {
 		return fmt.Errorf("create folder for images: %w", err)
 	}
-	if err := tarball.WriteToFile(archive, ref, image); err != nil {
-		return fmt.Errorf("write image %s: %w", i.Ref, err)
+	if err := tarball.MultiWriteToFile(archive, made); err != nil {
+		return fmt.Errorf("write images to %s: %w", archive, err)
 	}
 	return nil
+}
+
+func (i Image) make() (v1.Image, error) {
+	layer, err := i.layer()
+	if err != nil {
+		return nil, err
+	}
+	image, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		return nil, fmt.Errorf("make image %s: %w", i.Ref, err)
+	}
+	config := v1.Config{Entrypoint: []string{"/" + i.Name}, User: "65532:65532", Env: []string{"PATH=/"}}
+	if image, err = mutate.Config(image, config); err != nil {
+		return nil, fmt.Errorf("configure image %s: %w", i.Ref, err)
+	}
+	file, err := image.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("configure image %s: %w", i.Ref, err)
+	}
+	file.OS, file.Architecture = runtime.GOOS, runtime.GOARCH
+	if image, err = mutate.ConfigFile(image, file); err != nil {
+		return nil, fmt.Errorf("configure image %s: %w", i.Ref, err)
+	}
+	return image, nil
 }
 
 // layer is the file system: the program, and a /tmp. It is not compressed, because it never leaves the machine.

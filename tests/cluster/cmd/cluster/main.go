@@ -227,7 +227,7 @@ func loadAgentCommand(name *string) *cobra.Command {
 func imageCommand() *cobra.Command {
 	var archive string
 	command := &cobra.Command{
-		Use: "image", Short: "Write the image of bin/fairlead-agent to an archive, for another cluster to load", Args: cobra.NoArgs,
+		Use: "image", Short: "Write the images of bin/fairlead-agent and bin/fairlead-sidecar to an archive, for another cluster to load", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			root, err := cluster.FindRoot()
 			if err != nil {

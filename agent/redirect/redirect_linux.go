@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package redirect
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
+)
+
+// Redirect is the attachment to the network namespace of this process. It is safe for concurrent use.
+type Redirect struct {
+	listeners []*net.TCPListener
+
+	mu         sync.Mutex
+	programs   *ebpf.Collection
+	attachment link.Link
+	egress     []link.Link
+	datagrams  map[uint16]*Datagrams
+	on         map[uint32]uint32 // what the map ports holds
+	used       map[uint32]bool   // indices of the map sockets
+	closed     bool
+}
+
+// Open opens the listening sockets for connections, one for each IP family that the pod has, and attaches the program. It
+// redirects nothing yet. Its errors say what is missing.
+func Open() (*Redirect, error) {
+	// Kernels before 5.11 charge maps to a limit; with too little of it, creating them says so below.
+	_ = rlimit.RemoveMemlock()
+	programs, err := ebpf.NewCollection(lookup())
+	if err != nil {
+		return nil, explain("load the BPF program", "sk_lookup", "5.9", err)
+	}
+	r := &Redirect{programs: programs, datagrams: map[uint16]*Datagrams{}, on: map[uint32]uint32{}, used: map[uint32]bool{}}
+	if err := r.open(); err != nil {
+		_ = r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Redirect) open() error {
+	listeners, err := listenTCP()
+	if err != nil {
+		return err
+	}
+	r.listeners = listeners
+	for _, listener := range listeners {
+		if err := r.store(socketIndex(listener.Addr()), listener); err != nil {
+			return err
+		}
+	}
+	namespace, err := os.Open("/proc/self/ns/net")
+	if err != nil {
+		return fmt.Errorf("open the pod's network namespace: %w", err)
+	}
+	defer func() { _ = namespace.Close() }()
+	attachment, err := link.AttachNetNs(int(namespace.Fd()), r.programs.Programs[lookupName])
+	if err != nil {
+		return explain("attach the BPF program", "sk_lookup", "5.9", err)
+	}
+	r.attachment = attachment
+	return nil
+}
+
+// Indices of the listening sockets in the map; datagram sockets come behind.
+const (
+	indexTCP4 = iota
+	indexTCP6
+	indexUDP
+)
+
+func socketIndex(addr net.Addr) uint32 {
+	if addr.(*net.TCPAddr).IP.To4() != nil {
+		return indexTCP4
+	}
+	return indexTCP6
+}
+
+// store puts a socket into the map.
+func (r *Redirect) store(index uint32, socket interface{ File() (*os.File, error) }) error {
+	file, err := socket.File()
+	if err != nil {
+		return fmt.Errorf("redirect to a socket: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	if err := r.programs.Maps[socketsName].Put(index, uint64(file.Fd())); err != nil {
+		return explain("redirect to a socket", "socket maps", "5.9", err)
+	}
+	r.used[index] = true
+	return nil
+}
+
+// Listeners have the redirected connections. The local address of one that they accept is the one that was called. They are
+// closed by Close.
+func (r *Redirect) Listeners() []*net.TCPListener { return r.listeners }
+
+// Set makes the ports, and no others, redirected. Each port changes at once; connections that exist stay where they are. For a
+// port of UDP, Datagrams must have been called. After an error each port is as before or as asked.
+func (r *Redirect) Set(ports []Port) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return net.ErrClosed
+	}
+	wanted := map[uint32]uint32{}
+	for _, port := range ports {
+		if r.owns(port) {
+			return fmt.Errorf("redirect %s: that is the port the sidecar itself has open", port)
+		}
+		for _, key := range port.keys() {
+			index, ok := r.index(port, key)
+			if ok {
+				wanted[key] = index
+			}
+		}
+	}
+	table := r.programs.Maps[portsName]
+	for key := range r.on {
+		if _, stays := wanted[key]; stays {
+			continue
+		}
+		if err := table.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("end a redirect: %w", err)
+		}
+		delete(r.on, key)
+	}
+	for key, index := range wanted {
+		if present, there := r.on[key]; there && present == index {
+			continue
+		}
+		if err := table.Put(key, index); err != nil {
+			return fmt.Errorf("begin a redirect: %w", err)
+		}
+		r.on[key] = index
+	}
+	return nil
+}
+
+// owns reports whether the port is one of the listening sockets' own.
+func (r *Redirect) owns(port Port) bool {
+	for _, listener := range r.listeners {
+		if port.Protocol == TCP && listener.Addr().(*net.TCPAddr).Port == int(port.Number) {
+			return true
+		}
+	}
+	return false
+}
+
+// index of the socket that takes what the key stands for, if there is one.
+func (r *Redirect) index(port Port, key uint32) (uint32, bool) {
+	family := key >> 16 & 0xff
+	if port.Protocol == UDP {
+		d, ok := r.datagrams[port.Number]
+		if !ok {
+			return 0, false
+		}
+		index, ok := d.indices[family]
+		return index, ok
+	}
+	index := uint32(indexTCP4)
+	if family == familyIPv6 {
+		index = indexTCP6
+	}
+	return index, r.used[index]
+}
+
+// Close ends every redirect and closes all sockets that the Redirect opened. Accepted connections stay.
+func (r *Redirect) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	var errs []error
+	if r.attachment != nil {
+		errs = append(errs, r.attachment.Close())
+	}
+	for _, d := range r.datagrams {
+		errs = append(errs, d.closeSockets())
+	}
+	for _, attachment := range r.egress {
+		errs = append(errs, attachment.Close())
+	}
+	for _, listener := range r.listeners {
+		errs = append(errs, listener.Close())
+	}
+	r.programs.Close()
+	return errors.Join(errs...)
+}
