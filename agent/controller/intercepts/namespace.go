@@ -4,6 +4,7 @@ package intercepts
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -40,6 +41,9 @@ type namespace struct {
 	mu       sync.Mutex
 	finished []func() // what writes that ended have to say
 }
+
+// errNoGateways says that it is not known yet where sidecars reach the gateway.
+var errNoGateways = errors.New("where sidecars reach the gateway is not known yet")
 
 // births is what Inject needs to know.
 type births struct {
@@ -86,6 +90,7 @@ func (n *namespace) run(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 			return
+		case errors.Is(err, errNoGateways):
 		case err != nil:
 			n.controller.options.Log.Error("look at intercepts", "namespace", n.name, "error", err)
 		case busy:
@@ -192,10 +197,11 @@ func (n *namespace) world(ctx context.Context) (*world, error) {
 		replicaSets: make(map[string]owner), connections: make(map[string]*v1alpha1.Connection), nodes: make(map[string][]netip.Addr),
 		sidecars: c.options.Sidecar, heard: c.options.Laptops.Heard, state: c.options.Flows.State,
 	}
-	var err error
-	if w.sidecars.Gateways, err = c.options.Gateways(ctx); err != nil {
-		return nil, err
+	gateways := c.gateways.Load()
+	if gateways == nil {
+		return nil, errNoGateways
 	}
+	w.sidecars.Gateways = *gateways
 	var intercepts v1alpha1.InterceptList
 	var pods corev1.PodList
 	var services corev1.ServiceList

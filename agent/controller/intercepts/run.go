@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -34,6 +35,9 @@ const (
 	// lookEvery is how often a namespace with Intercepts is looked at without anything having happened: laptops that fall
 	// silent don't say so.
 	lookEvery = 250 * time.Millisecond
+
+	// gatewaysEvery is how often it is looked where sidecars reach the gateway: the addresses of a Service stay.
+	gatewaysEvery = time.Minute
 
 	// pageSize bounds what one list of a large kind costs.
 	pageSize = 500
@@ -60,7 +64,7 @@ type Options struct {
 	Namespace string // the gateway's
 	Policy    Policy
 	Sidecar   injector.Settings // without Gateways
-	// Gateways returns where sidecars reach the gateway.
+	// Gateways asks the API server where sidecars reach the gateway.
 	Gateways func(ctx context.Context) ([]netip.AddrPort, error)
 	Flows    Flows
 	Laptops  Laptops
@@ -81,6 +85,8 @@ type Controller struct {
 	reader  client.Reader // asks the API server about our own kinds
 	direct  client.Client // asks the API server about workloads
 	writes  chan struct{} // one for each write under way
+
+	gateways atomic.Pointer[[]netip.AddrPort] // nil until they are known
 
 	mu         sync.Mutex
 	namespaces map[string]*namespace
@@ -111,6 +117,7 @@ func Run(ctx context.Context, mgr manager.Manager, o Options) (c *Controller, wa
 	if err := c.follow(ctx, mgr.GetCache()); err != nil {
 		return nil, nil, err
 	}
+	c.parts.Go(func() { c.keepGateways(ctx) })
 	c.parts.Go(func() { c.dispatch(ctx) })
 	c.parts.Go(func() { c.keepWebhook(ctx) })
 	c.parts.Go(func() { c.findPointed(ctx) })
@@ -189,6 +196,27 @@ func (c *Controller) wakeAll() {
 	defer c.mu.Unlock()
 	for _, n := range c.namespaces {
 		n.wake()
+	}
+}
+
+// keepGateways finds out where sidecars reach the gateway, again from time to time.
+func (c *Controller) keepGateways(ctx context.Context) {
+	for {
+		pause := gatewaysEvery
+		found, err := c.options.Gateways(ctx)
+		if err == nil {
+			if before := c.gateways.Swap(&found); before == nil || !slices.Equal(*before, found) {
+				c.wakeAll()
+			}
+		} else if ctx.Err() == nil {
+			c.options.Log.Warn("find out where sidecars reach the gateway", "error", err)
+			pause = time.Second
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
 	}
 }
 
