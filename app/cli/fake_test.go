@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/fairlead-dev/fairlead/app/daemon"
@@ -23,6 +24,9 @@ type fake struct {
 	status  localapi.Status
 	changed chan struct{}
 	closed  bool
+
+	leaving sync.Once
+	left    chan struct{} // closed by Leave
 }
 
 // fakeAnswers is the content of the file.
@@ -39,10 +43,15 @@ type fakeAnswers struct {
 	Report     localapi.Report     `json:"report"`
 	Helper     localapi.Helper     `json:"helper"`
 	Gateway    localapi.Gateway    `json:"gateway"`
+
+	Intercept   localapi.Intercept   `json:"intercept"`
+	Intercepts  localapi.Intercepts  `json:"intercepts"`
+	Leaving     localapi.Left        `json:"leaving"`
+	Environment localapi.Environment `json:"environment"`
 }
 
 func newFake(*slog.Logger) (daemon.Operations, error) {
-	f := &fake{status: localapi.Status{State: session.Disconnected}, changed: make(chan struct{})}
+	f := &fake{status: localapi.Status{State: session.Disconnected}, changed: make(chan struct{}), left: make(chan struct{})}
 	path := os.Getenv("FAKE")
 	if path == "" {
 		return f, nil
@@ -208,4 +217,55 @@ func (f *fake) Close() {
 	f.closed = true
 	close(f.changed)
 	f.changed = make(chan struct{})
+}
+
+func (f *fake) Intercept(ctx context.Context, r localapi.InterceptRequest, progress func(string)) (localapi.Intercept, error) {
+	note(r, "")
+	for _, step := range f.answers.Steps {
+		progress(step)
+	}
+	if f.answers.Hang {
+		<-ctx.Done()
+		return localapi.Intercept{}, problem.New(problem.Cancelled, "", "the intercept was interrupted; it has been left again")
+	}
+	made := f.answers.Intercept
+	made.Attached = r.Attached
+	return made, f.failure()
+}
+
+// Attend holds until ctx is done or Leave is called.
+func (f *fake) Attend(ctx context.Context, _ string, _ func(localapi.Intercept)) string {
+	select {
+	case <-f.left:
+		return "it was left"
+	case <-ctx.Done():
+		note("left, because its program has gone", ".gone")
+		return "its program has gone"
+	}
+}
+
+func (f *fake) Intercepts(_ context.Context, r localapi.InterceptsRequest) (localapi.Intercepts, error) {
+	r.Environment, r.WorkingDirectory = nil, ""
+	note(r, "")
+	return f.answers.Intercepts, f.failure()
+}
+
+func (f *fake) Leave(_ context.Context, r localapi.LeaveRequest) (localapi.Left, error) {
+	r.Environment, r.WorkingDirectory = nil, ""
+	note(r, "")
+	f.leaving.Do(func() { close(f.left) })
+	return f.answers.Leaving, f.failure()
+}
+
+func (f *fake) Environment(_ context.Context, r localapi.EnvironmentRequest) (localapi.Environment, error) {
+	found := f.answers.Environment
+	if !r.Secrets {
+		found.Variables = slices.Clone(found.Variables)
+		for i := range found.Variables {
+			if found.Variables[i].Secret {
+				found.Variables[i].Value = ""
+			}
+		}
+	}
+	return found, f.failure()
 }

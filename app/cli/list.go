@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -67,17 +68,39 @@ func writeWorkloads(w io.Writer, found localapi.Workloads) {
 		fmt.Fprintf(w, "Nothing runs %s. 'fairlead list -A' lists all namespaces.\n", where)
 		return
 	}
+	intercepted := slices.ContainsFunc(found.Workloads, func(l localapi.Workload) bool { return len(l.Intercepts) > 0 })
+	header := []string{"NAMESPACE", "KIND", "NAME", "READY", "PORTS", "SERVICES", "STATE"}
+	if intercepted {
+		header = append(header, "INTERCEPTED BY")
+	}
 	var rows [][]string
 	for _, l := range found.Workloads {
 		state := l.State
 		if l.Message != "" {
 			state += ": " + l.Message
 		}
-		rows = append(rows, []string{
+		row := []string{
 			l.Namespace, l.Kind, l.Name, fmt.Sprintf("%d/%d", l.Ready, l.Desired), portList(l), orNone(strings.Join(l.Services, ",")), state,
-		})
+		}
+		if intercepted {
+			row = append(row, interceptors(l))
+		}
+		rows = append(rows, row)
 	}
-	writeTable(w, []string{"NAMESPACE", "KIND", "NAME", "READY", "PORTS", "SERVICES", "STATE"}, rows)
+	writeTable(w, header, rows)
+}
+
+// interceptors says who intercepts a workload, and what of it.
+func interceptors(l localapi.Workload) string {
+	var texts []string
+	for _, i := range l.Intercepts {
+		text := printable(i.User + " (" + i.What + ")")
+		if i.Phase != "Active" {
+			text += " " + strings.ToLower(i.Phase)
+		}
+		texts = append(texts, strings.TrimSpace(text))
+	}
+	return orNone(strings.Join(texts, "; "))
 }
 
 func portList(l localapi.Workload) string {

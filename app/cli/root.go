@@ -72,7 +72,8 @@ and by address. No account, no cloud service, nothing left behind.`,
 	flags.BoolVarP(&p.quiet, "quiet", "q", false, "say nothing about progress")
 	complete(root, "output", fixed(string(formatText), string(formatJSON), string(formatYAML)))
 	root.AddCommand(
-		p.connectCommand(), p.disconnectCommand(), p.statusCommand(), p.listCommand(), p.uiCommand(),
+		p.connectCommand(), p.disconnectCommand(), p.statusCommand(), p.listCommand(),
+		p.interceptCommand(), p.interceptsCommand(), p.leaveCommand(), p.envCommand(), p.uiCommand(),
 		p.doctorCommand(), p.helperCommand(), p.gatewayCommand(),
 		p.quitCommand(), p.versionCommand(), p.daemonCommand(),
 		outputTopic(), exitStatusTopic(),

@@ -87,6 +87,7 @@ func watchLine(s localapi.Status) string {
 	if s.State == session.Connected && s.Carrier.Reason != "" {
 		line = strings.TrimSuffix(line, ".") + ": " + sentence(s.Carrier.Reason)
 	}
+	line += interceptsLine(s)
 	if s.Problem != nil {
 		line += " Problem: " + sentence(s.Problem.Message)
 	}
@@ -100,6 +101,7 @@ func writeStatus(w io.Writer, s localapi.Status, now time.Time) {
 		writeFields(w, append(sessionFields(s), trafficFields(s, now)...))
 	}
 	writeNotes(w, s)
+	writeOwnIntercepts(w, s, now)
 	if s.Problem != nil {
 		fmt.Fprintln(w)
 		title := "Problem: "

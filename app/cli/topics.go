@@ -16,6 +16,10 @@ stable. Progress and warnings for people stay on standard error; --quiet leaves 
                                 reconnecting or disconnecting
   status --watch                one status per line (JSON) or document (YAML), now and on each change
   list                          "context", "namespace" and the list "workloads"
+  intercept                     the intercept; "phase" is Active
+  intercepts                    "context", "namespace" and the list "intercepts"
+  leave                         the list "left"
+  env                           "workload", the list "variables" and, for what could not be read, "missing"
   doctor                        "ok" and the list "checks"
   gateway …                     the state of the gateway
   helper status                 the state of the helper

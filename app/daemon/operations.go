@@ -12,6 +12,7 @@ import (
 	"github.com/fairlead-dev/fairlead/app/localapi"
 	"github.com/fairlead-dev/fairlead/backend/cluster"
 	"github.com/fairlead-dev/fairlead/backend/diagnostics"
+	"github.com/fairlead-dev/fairlead/backend/intercept"
 	"github.com/fairlead-dev/fairlead/backend/problem"
 	"github.com/fairlead-dev/fairlead/backend/session"
 	"github.com/fairlead-dev/fairlead/helper/client"
@@ -24,6 +25,8 @@ type operations struct {
 	manager *session.Manager
 	helper  session.HelperDialer
 
+	intercepts *intercept.Manager
+
 	mu   sync.Mutex
 	last session.Options // of what is connected
 }
@@ -31,11 +34,13 @@ type operations struct {
 // NewOperations returns the real thing: the backend on this machine.
 func NewOperations(version string, log *slog.Logger) Operations {
 	helper := session.SystemHelper()
+	intercepts := intercept.NewManager(log)
 	return &operations{
-		version: version,
-		log:     log,
-		helper:  helper,
-		manager: session.NewManager(session.Dependencies{Version: version, Helper: helper, Log: log}),
+		version:    version,
+		log:        log,
+		helper:     helper,
+		intercepts: intercepts,
+		manager:    session.NewManager(session.Dependencies{Version: version, Helper: helper, Log: log, Hooks: intercepts.Hooks()}),
 	}
 }
 
@@ -115,6 +120,7 @@ func (o *operations) Workloads(ctx context.Context, r localapi.WorkloadsRequest)
 		namespace = ""
 	}
 	found, err := access.Workloads(ctx, namespace)
+	o.addIntercepts(ctx, access, namespace, found)
 	if err == nil && len(found) == 0 && namespace != "" {
 		err = checkNamespace(ctx, access)
 	}

@@ -34,4 +34,14 @@ type Operations interface {
 	GatewayInstall(ctx context.Context, r GatewayRequest, progress func(string)) (Gateway, error)
 	GatewayUpgrade(ctx context.Context, r GatewayRequest, progress func(string)) (Gateway, error)
 	GatewayUninstall(ctx context.Context, r GatewayRequest, progress func(string)) (Gateway, error)
+
+	// Intercept returns when the intercept is active, and reports each step in words to progress.
+	Intercept(ctx context.Context, r InterceptRequest, progress func(string)) (Intercept, error)
+	// Attend calls each with an intercept of this laptop on each change, and returns why it ended. It leaves it when ctx is
+	// done.
+	Attend(ctx context.Context, id string, each func(Intercept)) string
+	Intercepts(ctx context.Context, r InterceptsRequest) (Intercepts, error)
+	// Leave returns when everything is put back.
+	Leave(ctx context.Context, r LeaveRequest) (Left, error)
+	Environment(ctx context.Context, r EnvironmentRequest) (Environment, error)
 }

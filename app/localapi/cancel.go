@@ -69,7 +69,18 @@ func (c *calls) cancel(_ context.Context, r CancelRequest) (struct{}, error) {
 func callToTheEnd[Out any](ctx context.Context, c *Client, path string, in any) (Out, error) {
 	named, abort := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), callName{}, rand.Text()))
 	defer abort()
-	stop := context.AfterFunc(ctx, func() {
+	defer c.cancelWith(ctx, named, abort)()
+	out, err := call[Out](named, c, http.MethodPost, path, in)
+	if named.Err() != nil {
+		return out, problem.New(problem.Cancelled, "'fairlead status' says where it stands.", "cancelled; the daemon has not said yet that everything is put back")
+	}
+	return out, err
+}
+
+// cancelWith cancels the call that named names when ctx is done, and aborts it where that has no answer in time. stop
+// ends that.
+func (c *Client) cancelWith(ctx, named context.Context, abort context.CancelFunc) (stop func() bool) {
+	return context.AfterFunc(ctx, func() {
 		limited, cancel := context.WithTimeout(named, cancelledWithin)
 		defer cancel()
 		request := CancelRequest{Call: named.Value(callName{}).(string)}
@@ -80,12 +91,6 @@ func callToTheEnd[Out any](ctx context.Context, c *Client, path string, in any) 
 		<-limited.Done() // the answer has come, or has not in time
 		abort()
 	})
-	defer stop()
-	out, err := call[Out](named, c, http.MethodPost, path, in)
-	if named.Err() != nil {
-		return out, problem.New(problem.Cancelled, "'fairlead status' says where it stands.", "cancelled; the daemon has not said yet that everything is put back")
-	}
-	return out, err
 }
 
 // callName is the key of a call's name in a context.

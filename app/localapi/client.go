@@ -157,31 +157,34 @@ func (c *Client) operate(ctx context.Context, path string, r GatewayRequest, pro
 		return Gateway{}, err
 	}
 	defer body.Close()
-	events := newEventReader(body)
+	return result[Gateway](ctx, newEventReader(body), progress)
+}
+
+// result reads the events of a long call up to its result or error.
+func result[Out any](ctx context.Context, events *eventReader, progress func(string)) (out Out, err error) {
 	for {
 		e, err := events.next()
 		if err != nil {
-			return Gateway{}, interrupted(ctx, err)
+			return out, interrupted(ctx, err)
 		}
 		switch e.Name {
 		case eventProgress:
 			var p Progress
 			if err := json.Unmarshal(e.Data, &p); err != nil {
-				return Gateway{}, undecodable(err)
+				return out, undecodable(err)
 			}
 			progress(p.Message)
 		case eventError:
 			p := &problem.Problem{}
 			if err := json.Unmarshal(e.Data, p); err != nil {
-				return Gateway{}, undecodable(err)
+				return out, undecodable(err)
 			}
-			return Gateway{}, p
+			return out, p
 		case eventResult:
-			var g Gateway
-			if err := json.Unmarshal(e.Data, &g); err != nil {
-				return Gateway{}, undecodable(err)
+			if err := json.Unmarshal(e.Data, &out); err != nil {
+				return out, undecodable(err)
 			}
-			return g, nil
+			return out, nil
 		}
 	}
 }

@@ -28,6 +28,12 @@
 //	POST /v1/gateway/install    GatewayRequest -> server-sent events "progress": Progress, then "result": Gateway or "error": Problem
 //	POST /v1/gateway/upgrade    the same
 //	POST /v1/gateway/uninstall  the same; "result" is the Gateway that was removed
+//	POST /v1/intercept          InterceptRequest -> server-sent events "progress": Progress, then "result": Intercept or "error": Problem.
+//	                            Of an attached one the events go on with "intercept": Intercept on each change, and "ended": Ended;
+//	                            closing the request leaves it. POST /v1/cancel works here, too, until there is a result
+//	POST /v1/intercepts         InterceptsRequest -> Intercepts
+//	POST /v1/leave              LeaveRequest -> Left
+//	POST /v1/environment        EnvironmentRequest -> Environment
 //	POST /v1/page               PageRequest -> Page
 //	POST /v1/quit               {} once everything is put back; the daemon then ends
 package localapi

@@ -20,6 +20,9 @@ const (
 	eventProgress = "progress"
 	eventResult   = "result"
 	eventError    = "error"
+
+	eventIntercept = "intercept"
+	eventEnded     = "ended"
 )
 
 // keepAlive is how often a silent stream gets a comment line, so that whoever went away is noticed. The WHATWG

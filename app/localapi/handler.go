@@ -49,6 +49,10 @@ func Handler(b Backend, log *slog.Logger) http.Handler {
 	mux.Handle("POST /v1/gateway/install", operation(b.GatewayInstall))
 	mux.Handle("POST /v1/gateway/upgrade", operation(b.GatewayUpgrade))
 	mux.Handle("POST /v1/gateway/uninstall", operation(b.GatewayUninstall))
+	mux.Handle("POST /v1/intercept", named.cancellable(serveIntercept(b)))
+	mux.Handle("POST /v1/intercepts", post(b.Intercepts))
+	mux.Handle("POST /v1/leave", post(b.Leave))
+	mux.Handle("POST /v1/environment", post(b.Environment))
 	mux.Handle("POST /v1/page", post(b.Page))
 	mux.Handle("POST /v1/quit", post(func(ctx context.Context, _ struct{}) (struct{}, error) {
 		return struct{}{}, b.Quit(ctx)
@@ -179,9 +183,9 @@ func httpStatus(code problem.Code) int {
 		return http.StatusNotFound
 	case problem.Forbidden, problem.HelperDenied:
 		return http.StatusForbidden
-	case problem.NotConnected, problem.HelperBusy, problem.GatewayInUse, problem.RouteConflict:
+	case problem.NotConnected, problem.HelperBusy, problem.GatewayInUse, problem.RouteConflict, problem.InterceptRefused:
 		return http.StatusConflict
-	case problem.Timeout:
+	case problem.Timeout, problem.InterceptPending:
 		return http.StatusGatewayTimeout
 	case problem.Cancelled:
 		return statusClientClosed

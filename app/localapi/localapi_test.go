@@ -24,6 +24,9 @@ type fake struct {
 	changes chan Status
 	connect func(context.Context, ConnectRequest) error
 	install func(context.Context, GatewayRequest, func(string)) (Gateway, error)
+
+	intercept func(context.Context, InterceptRequest, func(string)) (Intercept, error)
+	attend    func(context.Context, func(Intercept)) string
 }
 
 func (f *fake) Version() Version { return Version{Version: "1.2.3"} }
@@ -38,6 +41,19 @@ func (f *fake) Workloads(context.Context, WorkloadsRequest) (Workloads, error) {
 func (f *fake) Contexts(context.Context, Target) (Contexts, error)     { return Contexts{}, nil }
 func (f *fake) Namespaces(context.Context, Target) (Namespaces, error) { return Namespaces{}, nil }
 func (f *fake) Doctor(context.Context, Target) (Report, error)         { return Report{}, nil }
+func (f *fake) Leave(context.Context, LeaveRequest) (Left, error)      { return Left{}, nil }
+func (f *fake) Intercept(ctx context.Context, r InterceptRequest, progress func(string)) (Intercept, error) {
+	return f.intercept(ctx, r, progress)
+}
+func (f *fake) Attend(ctx context.Context, _ string, each func(Intercept)) string {
+	return f.attend(ctx, each)
+}
+func (f *fake) Intercepts(context.Context, InterceptsRequest) (Intercepts, error) {
+	return Intercepts{}, nil
+}
+func (f *fake) Environment(context.Context, EnvironmentRequest) (Environment, error) {
+	return Environment{}, nil
+}
 func (f *fake) Helper(context.Context) (Helper, error)                 { return Helper{}, nil }
 func (f *fake) GatewayStatus(context.Context, Target) (Gateway, error) { return Gateway{}, nil }
 func (f *fake) Page(context.Context, PageRequest) (Page, error)        { return Page{}, nil }

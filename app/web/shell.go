@@ -65,6 +65,21 @@ func (f fromShell) GatewayUninstall(ctx context.Context, r localapi.GatewayReque
 	return f.Backend.GatewayUninstall(ctx, r, progress)
 }
 
+func (f fromShell) Intercepts(ctx context.Context, r localapi.InterceptsRequest) (localapi.Intercepts, error) {
+	r.Target = f.target(r.Target)
+	return f.Backend.Intercepts(ctx, r)
+}
+
+func (f fromShell) Leave(ctx context.Context, r localapi.LeaveRequest) (localapi.Left, error) {
+	r.Target = f.target(r.Target)
+	return f.Backend.Leave(ctx, r)
+}
+
+func (f fromShell) Environment(ctx context.Context, r localapi.EnvironmentRequest) (localapi.Environment, error) {
+	r.Target = f.target(r.Target)
+	return f.Backend.Environment(ctx, r)
+}
+
 // Page lets the page hand its own shell on.
 func (f fromShell) Page(ctx context.Context, r localapi.PageRequest) (localapi.Page, error) {
 	if len(r.Environment) == 0 && r.WorkingDirectory == "" {

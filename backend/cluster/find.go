@@ -61,6 +61,12 @@ func kindNamed(text string) (workloadKind, bool) {
 	return workloadKind{}, false
 }
 
+// IsKind reports whether text is a name of a kind of workload, as people type it.
+func IsKind(text, kind string) bool {
+	k, ok := kindNamed(text)
+	return ok && k.kind == kind
+}
+
 // FindWorkload finds what people mean by a name: NAME of a workload, KIND/NAME, or the NAME of a Service, which stands for
 // the workload behind it. Errors are *problem.Problem; one of several candidates lists them.
 func (a *Access) FindWorkload(ctx context.Context, namespace, text string) (*FoundWorkload, error) {

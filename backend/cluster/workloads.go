@@ -31,6 +31,16 @@ type Workload struct {
 	// State is ready, progressing, failing or scaled to zero.
 	State   string `json:"state"`
 	Message string `json:"message,omitempty"` // why, where the cluster says so
+	// Intercepts are those of its traffic; Workloads leaves them out.
+	Intercepts []WorkloadIntercept `json:"intercepts,omitempty"`
+}
+
+// WorkloadIntercept says who intercepts a workload.
+type WorkloadIntercept struct {
+	Name  string `json:"name"`
+	User  string `json:"user"`
+	What  string `json:"what"`            // which requests, in words
+	Phase string `json:"phase,omitempty"` // of the Intercept object
 }
 
 // Port is a port that a workload's containers declare.

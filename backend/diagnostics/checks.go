@@ -24,7 +24,7 @@ const checkTimeout = 15 * time.Second
 
 // run makes the checks of the machine, of the cluster and of the session at the same time.
 func run(ctx context.Context, env Environment) []Check {
-	parts := []func(context.Context, Environment) []Check{checkHelper, checkCluster, checkSession}
+	parts := []func(context.Context, Environment) []Check{checkHelper, checkCluster, checkSession, checkIntercepts}
 	results := make([][]Check, len(parts))
 	var wait sync.WaitGroup
 	for i, part := range parts {
@@ -57,6 +57,7 @@ var titles = map[string]string{
 	"carrier":         "Way to the gateway",
 	"names":           "Names of the cluster",
 	"service":         "A service of the cluster",
+	"intercepts":      "Intercepts of this laptop",
 }
 
 func ok(name, format string, args ...any) Check {

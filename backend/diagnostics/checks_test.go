@@ -145,6 +145,10 @@ func TestRun(t *testing.T) {
 		{"connecting", well, good, session.Status{State: session.Connecting, Step: "asking"}, "connection", Warn, "asking"},
 		{"on the relay", well, good, session.Status{State: session.Connected, Carrier: session.CarrierStatus{Active: "relay", Reason: "UDP is not answered"}}, "carrier", Warn, "UDP is not answered"},
 		{"on UDP", well, good, session.Status{State: session.Connected, Carrier: session.CarrierStatus{Active: "udp", RTT: 1.5}}, "carrier", OK, "udp, round trip 1.5 ms"},
+		{"no intercepts", well, good, session.Status{State: session.Connected}, "intercepts", Skip, "none"},
+		{"intercepts", well, good, intercepting("Active", true), "intercepts", OK, "1, all of them active"},
+		{"intercept in trouble", well, good, intercepting("Suspended", true), "intercepts", Warn, "api is suspended"},
+		{"nobody listens", well, good, intercepting("Active", false), "intercepts", Warn, "nothing listens on 127.0.0.1:3000, where port 8080 of api goes"},
 		{"names", well, good, connected, "names", Fail, "kubernetes.default.svc.cluster.invalid"},
 	}
 	for _, test := range tests {
@@ -163,10 +167,18 @@ func TestRun(t *testing.T) {
 					t.Errorf("got %+v, want %s with %q", c, test.want, test.text)
 				}
 			}
-			want := []string{"helper", "helper-version", "helper-access", "kubeconfig", "cluster", "gateway", "gateway-version", "rights", "namespace", "connection", "carrier", "names", "service"}
+			want := []string{"helper", "helper-version", "helper-access", "kubeconfig", "cluster", "gateway", "gateway-version", "rights", "namespace", "connection", "carrier", "names", "service", "intercepts"}
 			if !slices.Equal(names, want) {
 				t.Errorf("checks %v, want %v", names, want)
 			}
 		})
 	}
+}
+
+// intercepting is the status of a session with one intercept.
+func intercepting(phase string, listening bool) session.Status {
+	return session.Status{State: session.Connected, Intercepts: []session.Intercept{{
+		Name: "api-1", Phase: phase, Workload: session.InterceptWorkload{Kind: "Deployment", Name: "api"},
+		Ports: []session.InterceptedPort{{Port: 8080, Protocol: "TCP", Local: "127.0.0.1:3000", Listening: listening}},
+	}}}
 }

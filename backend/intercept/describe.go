@@ -146,3 +146,26 @@ func readLocals(o *v1alpha1.Intercept) map[string]string {
 	}
 	return locals
 }
+
+// What says which requests an intercept is for, in a few words.
+func What(s session.Intercept) string {
+	var parts []string
+	if s.Key != "" {
+		parts = append(parts, preview.Header+": "+s.Key)
+	}
+	signs := map[string]string{"exact": "=", "prefix": "^=", "regex": "~="}
+	for _, c := range s.Where {
+		parts = append(parts, c.Header+signs[c.How]+c.Value)
+	}
+	if s.Path != nil {
+		parts = append(parts, "path"+signs[s.Path.How]+s.Path.Value)
+	}
+	what := strings.Join(parts, ", ")
+	if s.All {
+		what = "all"
+	}
+	if s.Mirror {
+		what += " (copy)"
+	}
+	return what
+}

@@ -134,7 +134,9 @@ func choosePort(w *cluster.FoundWorkload, known []remotePort, wish portWish) (re
 				return p, nil
 			}
 		}
-		if p, ok := behindServicePort(w, known, func(s core.ServicePort) bool { return int(s.Port) == number && fits(remotePort{protocol: protocolOf(s.Protocol)}) }); ok {
+		if p, ok := behindServicePort(w, known, func(s core.ServicePort) bool {
+			return int(s.Port) == number && fits(remotePort{protocol: protocolOf(s.Protocol)})
+		}); ok {
 			return p, nil
 		}
 		return remotePort{number: number, protocol: cmp.Or(wish.protocol, "TCP")}, nil // declared nowhere
@@ -144,7 +146,9 @@ func choosePort(w *cluster.FoundWorkload, known []remotePort, wish portWish) (re
 			return p, nil
 		}
 	}
-	if p, ok := behindServicePort(w, known, func(s core.ServicePort) bool { return s.Name == wish.remote && fits(remotePort{protocol: protocolOf(s.Protocol)}) }); ok {
+	if p, ok := behindServicePort(w, known, func(s core.ServicePort) bool {
+		return s.Name == wish.remote && fits(remotePort{protocol: protocolOf(s.Protocol)})
+	}); ok {
 		return p, nil
 	}
 	return remotePort{}, withPorts(problem.New(problem.NotFound, "Name one of these, or give a number.", "%s has no port %q", w, wish.remote), known)

@@ -10,12 +10,12 @@ import (
 
 // board shows the Status to whoever watches.
 type board struct {
-	mu      sync.Mutex
-	status  Status
+	mu     sync.Mutex
+	status Status
 	// intercepts are in every Status; they come and go by themselves.
 	intercepts []Intercept
-	changed chan struct{} // closed and replaced on each change
-	closed  bool
+	changed    chan struct{} // closed and replaced on each change
+	closed     bool
 }
 
 func newBoard() *board {

@@ -40,6 +40,72 @@ export interface DNSStatus {
   clusterDomain?: string
 }
 
+export interface InterceptWorkload {
+  kind: string
+  name: string
+  container?: string
+}
+
+export interface InterceptedPort {
+  port: number
+  protocol: string
+  local?: string
+  listening: boolean
+}
+
+export interface Condition {
+  header?: string
+  how: string
+  value: string
+}
+
+export interface InterceptPod {
+  name: string
+  covered: boolean
+  message?: string
+  bypassing?: number
+}
+
+export interface InterceptCounts {
+  matched: number
+  passed: number
+  fallenBack: number
+  unreadable: number
+}
+
+export interface Intercept {
+  name: string
+  namespace: string
+  id: string
+  user: string
+  mine: boolean
+  workload: InterceptWorkload
+  phase?: string
+  message?: string
+  ports: InterceptedPort[] | null
+  all?: boolean
+  key?: string
+  where?: Condition[]
+  path?: Condition
+  mirror?: boolean
+  header?: string
+  baggage?: string
+  curl?: string
+  share?: string
+  redirect?: string
+  redirectReason?: string
+  podsReady: number
+  podsCovered: number
+  pods?: InterceptPod[]
+  counts: InterceptCounts
+  created?: string
+  since?: string
+  expires?: string
+  silentSince?: string
+  notes?: string[]
+  attached?: boolean
+}
+
 export interface Status {
   state: State
   step?: string
@@ -61,6 +127,7 @@ export interface Status {
   sent: number
   notes?: string[]
   connection?: string
+  intercepts?: Intercept[]
 }
 
 export interface Options {

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-dev/fairlead/app/localapi"
+)
+
+// completeWorkloads suggests workloads by name for the first argument.
+func (p *program) completeWorkloads(namespace *string) completion {
+	return func(c *cobra.Command, arguments []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(arguments) > 0 {
+			return nil, cobra.ShellCompDirectiveDefault // a command behind --
+		}
+		flags := &targetFlags{namespace: *namespace}
+		return p.suggest(flags, func(ctx context.Context, client *localapi.Client, t localapi.Target) ([]string, error) {
+			found, err := client.Workloads(ctx, localapi.WorkloadsRequest{Target: t})
+			var names []string
+			for _, w := range found.Workloads {
+				names = append(names, w.Name)
+			}
+			return names, err
+		})(c, arguments, typed)
+	}
+}
+
+// completePorts suggests the ports of the workload that was named.
+func (p *program) completePorts(namespace *string) completion {
+	return func(c *cobra.Command, arguments []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(arguments) == 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		flags := &targetFlags{namespace: *namespace}
+		return p.suggest(flags, func(ctx context.Context, client *localapi.Client, t localapi.Target) ([]string, error) {
+			found, err := client.Workloads(ctx, localapi.WorkloadsRequest{Target: t})
+			var names []string
+			for _, w := range found.Workloads {
+				for _, port := range w.Ports {
+					if w.Name != arguments[0] {
+						continue
+					}
+					names = append(names, fmt.Sprintf("%d:%d", port.Port, port.Port))
+					if port.Name != "" {
+						names = append(names, fmt.Sprintf("%d:%s", port.Port, port.Name))
+					}
+				}
+			}
+			return names, err
+		})(c, arguments, typed)
+	}
+}
+
+// completeIntercepts suggests what this laptop intercepts.
+func (p *program) completeIntercepts(flags *targetFlags) completion {
+	return p.suggest(flags, func(ctx context.Context, client *localapi.Client, _ localapi.Target) ([]string, error) {
+		status, err := client.Status(ctx)
+		var names []string
+		for _, i := range status.Intercepts {
+			names = append(names, i.Workload.Name, i.Name)
+		}
+		return names, err
+	})
+}
