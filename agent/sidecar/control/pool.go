@@ -51,7 +51,13 @@ var errAway = errors.New("the gateway is away")
 
 // NewPool returns a pool that dials by the gateway. Run has to be called.
 func NewPool(gateway *Gateway, log *slog.Logger) *Pool {
-	return newPool(func(ctx context.Context) (Conn, error) { return gateway.dial(ctx, wire.PurposeFlow) }, log)
+	return newPool(func(ctx context.Context) (Conn, error) {
+		conn, err := gateway.dial(ctx, wire.PurposeFlow)
+		if err != nil {
+			return nil, err
+		}
+		return flowConn{conn, conn.NetConn().(*network)}, nil
+	}, log)
 }
 
 func newPool(dial func(ctx context.Context) (Conn, error), log *slog.Logger) *Pool {
