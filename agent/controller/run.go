@@ -128,11 +128,7 @@ func connectionController(mgr manager.Manager, r *connectionReconciler, again <-
 	if err != nil {
 		return nil, fmt.Errorf("make connection controller: %w", err)
 	}
-	// The gateway's own writes to a status need no answer.
-	specs := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.NewPredicateFuncs(func(o client.Object) bool {
-		return o.GetDeletionTimestamp() != nil
-	}))
-	if err := c.Watch(source.Kind(mgr.GetCache(), client.Object(&v1alpha1.Connection{}), &handler.EnqueueRequestForObject{}, specs)); err != nil {
+	if err := c.Watch(source.Kind(mgr.GetCache(), client.Object(&v1alpha1.Connection{}), &handler.EnqueueRequestForObject{}, asking)); err != nil {
 		return nil, fmt.Errorf("watch connections: %w", err)
 	}
 	// One event stands for all Connections: the cluster is not what they were told.
@@ -227,6 +223,14 @@ func (d directReader) Get(ctx context.Context, key client.ObjectKey, o client.Ob
 func (d directReader) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
 	return d.reader.List(ctx, list, opts...)
 }
+
+// asking drops updates that ask for nothing: the gateway's own writes to a status. An object that was deleted and made
+// again while the watch was interrupted, as by somebody who connects anew, is seen as an update too: of another UID,
+// and of the same generation.
+var asking = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, after := e.ObjectOld, e.ObjectNew
+	return before.GetUID() != after.GetUID() || before.GetGeneration() != after.GetGeneration() || after.GetDeletionTimestamp() != nil
+}}
 
 // changed drops updates that change nothing of what the cache keeps, such as the heartbeats of nodes.
 var changed = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {

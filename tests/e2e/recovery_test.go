@@ -103,6 +103,36 @@ func TestConnectAfterAPIServerRestarts(t *testing.T) {
 	laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/")
 }
 
+// TestReconnectWhileTheGatewayIsCutOff deletes a Connection and makes it again, with the same name, while the gateway does
+// not hear of either.
+func TestReconnectWhileTheGatewayIsCutOff(t *testing.T) {
+	const limit = 10 * time.Second
+	laptop := env.Laptop(0)
+	laptop.Connect(t, "--carrier", "udp")
+	if err := env.Cluster.StopAPIServer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := env.Cluster.StartAPIServer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	laptop.Disconnect(t)
+	connected := make(chan harness.Result, 1)
+	go func() { connected <- laptop.Try(t, "fairlead", "connect", "--namespace", "shop", "--carrier", "udp") }()
+	if err := env.Cluster.RestartKubeProxy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ready := time.Now()
+	if r := <-connected; r.Status != 0 {
+		t.Fatalf("%s", r)
+	}
+	took := time.Since(ready)
+	t.Logf("connected %v after pods reached the API server", took.Round(time.Millisecond))
+	if took > limit {
+		t.Errorf("that is longer than %v", limit)
+	}
+	laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/")
+}
+
 // restartAPIServer returns when pods reached the API server again.
 func restartAPIServer(t *testing.T) time.Time {
 	t.Helper()
