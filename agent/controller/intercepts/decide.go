@@ -85,11 +85,8 @@ func decide(w *world, m *memory, sidecars Sidecars) plan {
 func (p *plan) finish(w *world, m *memory, c *claim) {
 	known := m.intercept(c.intercept.UID, w.now)
 	status := report(w, m, c)
-	if !equality.Semantic.DeepEqual(status, c.intercept.Status) && c.intercept.DeletionTimestamp == nil {
-		if status.Phase != c.intercept.Status.Phase || w.now.Sub(known.written) >= writeEvery {
-			known.written = w.now
-			p.statuses = append(p.statuses, statusChange{intercept: c.intercept, status: status})
-		}
+	if c.intercept.DeletionTimestamp == nil && known.toWrite(w, c.intercept.Status, status) {
+		p.statuses = append(p.statuses, statusChange{intercept: c.intercept, status: status})
 	}
 	if !known.doneAt.IsZero() && (c.remove || w.now.Sub(known.doneAt) > keepEnded) {
 		p.deletions = append(p.deletions, c.intercept)
@@ -117,5 +114,20 @@ func (p *plan) finish(w *world, m *memory, c *claim) {
 		}
 		b.refs = append(b.refs, c.ref)
 		p.births[c.root] = b
+	}
+}
+
+// toWrite reports whether a status is to be written now. Changes of the phase don't wait, the rest comes once a second.
+func (m *interceptMemory) toWrite(w *world, before, after v1alpha1.InterceptStatus) bool {
+	recent := w.now.Sub(m.written) < writeEvery
+	switch {
+	case equality.Semantic.DeepEqual(before, after):
+		return false
+	case m.sent == nil || !recent:
+		return true
+	case equality.Semantic.DeepEqual(*m.sent, after):
+		return false // the cache is behind
+	default:
+		return m.sent.Phase != after.Phase
 	}
 }

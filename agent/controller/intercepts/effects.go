@@ -162,12 +162,18 @@ func (n *namespace) changeService(ctx context.Context, change serviceChange) {
 // writeStatus says what was decided.
 func (n *namespace) writeStatus(ctx context.Context, change statusChange) {
 	before := change.intercept
+	if n.busy["status/"+string(before.UID)] {
+		return // it is looked at again when that is done
+	}
 	after := before.DeepCopy()
 	after.Status = change.status
+	known := n.memory.intercept(before.UID, time.Now())
+	known.written, known.sent = time.Now(), &change.status
 	n.do(ctx, "status/"+string(before.UID), func(ctx context.Context) error {
 		return n.controller.client.Status().Patch(ctx, after, client.MergeFrom(before))
 	}, func(err error) {
 		if client.IgnoreNotFound(err) != nil {
+			known.sent = nil
 			n.controller.options.Log.Warn("write an intercept's status", "namespace", n.name, "name", before.Name, "error", err)
 			return
 		}

@@ -47,9 +47,10 @@ type lookup struct {
 // interceptMemory is what is remembered of an Intercept.
 type interceptMemory struct {
 	firstSeen time.Time
-	endedAt   time.Time // when it was decided that it ends
-	doneAt    time.Time // when everything was put back
-	written   time.Time // its status
+	endedAt   time.Time                 // when it was decided that it ends
+	doneAt    time.Time                 // when everything was put back
+	written   time.Time                 // its status
+	sent      *v1alpha1.InterceptStatus // what was written last; the cache shows it a moment later
 	covered   map[types.UID]bool
 	tally     tally
 	local     map[port]v1alpha1.InterceptLocal

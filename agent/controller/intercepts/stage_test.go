@@ -202,6 +202,8 @@ func (s *stage) look() {
 	}
 	for _, change := range s.last.statuses {
 		s.get(change.intercept.Name).Status = change.status
+		known := s.m.intercept(change.intercept.UID, s.w.now)
+		known.written, known.sent = s.w.now, &change.status
 	}
 	for _, ref := range s.last.lookups {
 		s.m.workloads[ref] = lookup{answer: absent, at: s.w.now}

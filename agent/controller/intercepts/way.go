@@ -68,7 +68,7 @@ func (c *claim) chooseWay(w *world, m *memory) {
 	case obstacle != "":
 		c.mode, c.reason = injector.Unprivileged, "the instant way is not possible: "+obstacle
 	default:
-		c.mode, c.reason = injector.Instant, "nothing forbids it"
+		c.mode, c.reason = injector.Instant, "the cluster allows it"
 	}
 }
 
