@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/fairlead-dev/fairlead/app/localapi"
@@ -34,14 +35,17 @@ func (p *program) runInside(ctx context.Context, client *localapi.Client, made l
 	holding, release := context.WithCancel(context.WithoutCancel(ctx))
 	defer release()
 	ended := make(chan struct{})
+	var leaving atomic.Bool // from here on it ends because the command has
 	go func() {
 		defer close(ended)
 		last := made
 		why, err := hold(holding, func(now localapi.Intercept) {
-			p.tell(last, now)
+			if !leaving.Load() {
+				p.tell(last, now)
+			}
 			last = now
 		})
-		if holding.Err() != nil {
+		if leaving.Load() {
 			return
 		}
 		if err != nil {
@@ -55,12 +59,10 @@ func (p *program) runInside(ctx context.Context, client *localapi.Client, made l
 		return err
 	default:
 	}
+	leaving.Store(true)
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWithin)
 	defer cancel()
-	request := localapi.LeaveRequest{Names: []string{made.ID}}
-	release2 := context.AfterFunc(limited, release)
-	defer release2()
-	_, leaveErr := client.Leave(limited, request)
+	_, leaveErr := client.Leave(limited, localapi.LeaveRequest{Names: []string{made.ID}})
 	release()
 	<-ended
 	if leaveErr != nil {

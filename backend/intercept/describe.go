@@ -92,6 +92,8 @@ func (m *Manager) describe(o *v1alpha1.Intercept) session.Intercept {
 			s.Ports[i].Local, s.Ports[i].Listening = t.address, t.sawLast()
 		}
 	}
+	// The gateway says the same, from the last time it asked.
+	s.Notes = slices.DeleteFunc(s.Notes, func(note string) bool { return strings.HasPrefix(note, "nothing listens on ") })
 	for _, port := range s.Ports {
 		if !port.Listening && s.Phase != string(v1alpha1.InterceptEnded) {
 			s.Notes = append(s.Notes, "nothing listens on "+port.Local+"; requests go to the cluster meanwhile")
