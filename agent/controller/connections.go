@@ -17,8 +17,13 @@ import (
 	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
 )
 
-// lookEvery is how often each Connection is looked at for signs of life.
-const lookEvery = 30 * time.Second
+const (
+	// lookEvery is how often each Connection is looked at for signs of life.
+	lookEvery = 30 * time.Second
+	// lookSoon is how often that is while a new session's first handshake is awaited. It usually follows within
+	// milliseconds, and people look right after they connected.
+	lookSoon = time.Second
+)
 
 // Peers is the data plane and cluster DNS, as the controller uses them. Calls for one name never overlap.
 type Peers interface {
@@ -71,7 +76,8 @@ func (r *connectionReconciler) Reconcile(ctx context.Context, request reconcile.
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	sign := lastSign(status, r.peers.Activity(connection.Name), r.sessionOf(&connection).since)
+	activity, since := r.peers.Activity(connection.Name), r.sessionOf(&connection).since
+	sign := lastSign(status, activity, since)
 	if forgettable(sign, r.started, r.now(), r.forgetAfter) {
 		return reconcile.Result{}, r.expire(ctx, &connection, sign)
 	}
@@ -85,7 +91,15 @@ func (r *connectionReconciler) Reconcile(ctx context.Context, request reconcile.
 			r.log.Info("connection", "name", connection.Name, "phase", status.Phase, "message", status.Message)
 		}
 	}
-	return reconcile.Result{RequeueAfter: lookEvery}, nil
+	return reconcile.Result{RequeueAfter: nextLook(status, activity, r.now().Sub(since))}, nil
+}
+
+// nextLook is when to look at a Connection again whose session has an age.
+func nextLook(status v1alpha1.ConnectionStatus, activity Activity, age time.Duration) time.Duration {
+	if status.Phase == v1alpha1.ConnectionReady && activity.LastHandshake.IsZero() && age < lookEvery {
+		return lookSoon
+	}
+	return lookEvery
 }
 
 // answer lets the laptop in or refuses it, and returns the status that says so.

@@ -338,3 +338,25 @@ func TestNamespacesFor(t *testing.T) {
 		t.Error("a namespace that does not exist is named")
 	}
 }
+
+func TestFirstHandshakeShowsSoon(t *testing.T) {
+	w := newWorld(t, connection("anna", 1))
+	request := reconcile.Request{NamespacedName: client.ObjectKey{Namespace: "fairlead", Name: "anna"}}
+	look := func(want time.Duration) {
+		t.Helper()
+		result, err := w.r.Reconcile(t.Context(), request)
+		if err != nil || result.RequeueAfter != want {
+			t.Errorf("looks again after %v (%v), want %v", result.RequeueAfter, err, want)
+		}
+	}
+	look(lookSoon)
+	w.peers.activity["anna"] = Activity{LastHandshake: w.now, LastHeard: w.now, Carrier: "udp"}
+	w.now = w.now.Add(lookSoon)
+	look(lookEvery)
+	if status := w.get("anna").Status; status.Carrier != "udp" || status.LastHandshake == nil {
+		t.Errorf("status %+v", status)
+	}
+	delete(w.peers.activity, "anna") // who never comes is not waited for
+	w.now = w.now.Add(lookEvery)
+	look(lookEvery)
+}
