@@ -25,8 +25,7 @@ type fake struct {
 	changed chan struct{}
 	closed  bool
 
-	leaving sync.Once
-	left    chan struct{} // closed by Leave
+	left chan struct{} // closed and replaced by Leave
 }
 
 // fakeAnswers is the content of the file.
@@ -235,8 +234,11 @@ func (f *fake) Intercept(ctx context.Context, r localapi.InterceptRequest, progr
 
 // Attend holds until ctx is done or Leave is called.
 func (f *fake) Attend(ctx context.Context, _ string, _ func(localapi.Intercept)) string {
+	f.mu.Lock()
+	left := f.left
+	f.mu.Unlock()
 	select {
-	case <-f.left:
+	case <-left:
 		return "it was left"
 	case <-ctx.Done():
 		note("left, because its program has gone", ".gone")
@@ -253,7 +255,10 @@ func (f *fake) Intercepts(_ context.Context, r localapi.InterceptsRequest) (loca
 func (f *fake) Leave(_ context.Context, r localapi.LeaveRequest) (localapi.Left, error) {
 	r.Environment, r.WorkingDirectory = nil, ""
 	note(r, "")
-	f.leaving.Do(func() { close(f.left) })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(f.left)
+	f.left = make(chan struct{})
 	return f.answers.Leaving, f.failure()
 }
 
