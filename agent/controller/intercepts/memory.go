@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/fairlead-dev/fairlead/agent/api/restore"
 	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/agent/injector"
 )
@@ -72,9 +73,9 @@ type podMemory struct {
 
 // serviceMemory is what is remembered of a Service that leads to sidecars.
 type serviceMemory struct {
-	record    *Record   // what it was, while it leads to sidecars and a moment longer
-	changedAt time.Time // when it was last changed
-	putBackAt time.Time // when it was seen to lead to the app again
+	record    *restore.Record // what it was, while it leads to sidecars and a moment longer
+	changedAt time.Time       // when it was last changed
+	putBackAt time.Time       // when it was seen to lead to the app again
 	busy      bool
 	wanted    bool // something holds it at the sidecars
 	fights    int  // how often somebody else put it back

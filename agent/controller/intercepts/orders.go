@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/fairlead-dev/fairlead/agent/api/restore"
 	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
 	"github.com/fairlead-dev/fairlead/agent/flows"
@@ -195,10 +196,10 @@ func speaks(w *world, member *member, p port) string {
 		if !slices.ContainsFunc(w.selected(service), func(pod *corev1.Pod) bool { return pod.UID == member.pod.UID }) {
 			continue
 		}
-		record, _ := ReadRecord(service)
+		record, _ := restore.Read(service)
 		for _, servicePort := range service.Spec.Ports {
 			target := servicePort.TargetPort
-			if entry := record.find(servicePort); entry != nil {
+			if entry := record.Find(servicePort); entry != nil {
 				target = entry.TargetPort
 			}
 			if string(servicePort.Protocol) != p.Protocol || resolvePort(member.pod, target, servicePort.Protocol) != p.Number {

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/fairlead-dev/fairlead/agent/api/restore"
 	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
 	"github.com/fairlead-dev/fairlead/agent/injector"
@@ -271,9 +272,9 @@ func (m *memory) unpointed(w *world, c *claim) string {
 	for _, p := range c.ports() {
 		leads, _, _ := w.leads(c.members, p)
 		for _, l := range leads {
-			record, _ := ReadRecord(l.service)
+			record, _ := restore.Read(l.service)
 			servicePort := l.service.Spec.Ports[l.index]
-			entry := record.find(servicePort)
+			entry := record.Find(servicePort)
 			if entry != nil && servicePort.TargetPort.IntVal == entry.Listen {
 				continue
 			}
@@ -316,7 +317,7 @@ func (c *claim) confirmedGone(w *world, m *memory) bool {
 	}
 	for i := range w.services {
 		service := &w.services[i]
-		record, _ := ReadRecord(service)
+		record, _ := restore.Read(service)
 		if record == nil || m.service(service.Name).wanted {
 			continue
 		}

@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"github.com/fairlead-dev/fairlead/agent/api/restore"
 	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/agent/injector"
 )
@@ -304,7 +305,7 @@ func (c *Controller) interceptedNamespaces(ctx context.Context) ([]string, error
 func (c *Controller) findPointed(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := c.eachService(ctx, func(service *metav1.PartialObjectMetadata) {
-			if _, pointed := service.Annotations[RestoreAnnotation]; pointed {
+			if _, pointed := service.Annotations[restore.Annotation]; pointed {
 				c.namespace(service.Namespace).wake()
 			}
 		})

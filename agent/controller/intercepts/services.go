@@ -13,11 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/fairlead-dev/fairlead/agent/api/restore"
 	"github.com/fairlead-dev/fairlead/agent/injector"
 )
-
-// RestoreAnnotation of a Service says what its ports were before they led to sidecars.
-const RestoreAnnotation = "fairlead.dev/restore"
 
 const (
 	// passFor is how long sidecars go on taking callers and giving them to the app after a Service was put back: kube-proxy
@@ -31,79 +29,6 @@ const (
 	// fightPause is how long a Service is left alone after somebody else put it back, doubled each time up to maxFightPause.
 	fightPause, maxFightPause = 5 * time.Second, 5 * time.Minute
 )
-
-// Record is the value of RestoreAnnotation.
-type Record struct {
-	Ports []RecordedPort `json:"ports"`
-}
-
-// RecordedPort says what a port of a Service was.
-type RecordedPort struct {
-	Port       int32              `json:"port"`
-	Protocol   corev1.Protocol    `json:"protocol"`
-	TargetPort intstr.IntOrString `json:"targetPort"`
-	// Listen is the sidecars' port that it leads to, To the app's port that it led to.
-	Listen int32 `json:"listen"`
-	To     int32 `json:"to"`
-}
-
-// ReadRecord returns what a Service's annotation says, or nil if it has none.
-func ReadRecord(service *corev1.Service) (*Record, error) {
-	text, ok := service.Annotations[RestoreAnnotation]
-	if !ok {
-		return nil, nil
-	}
-	record := &Record{}
-	if err := json.Unmarshal([]byte(text), record); err != nil {
-		return record, fmt.Errorf("read annotation %s of service %s: %w", RestoreAnnotation, service.Name, err)
-	}
-	return record, nil
-}
-
-// find returns the entry of a Service's port.
-func (r *Record) find(p corev1.ServicePort) *RecordedPort {
-	if r == nil {
-		return nil
-	}
-	for i := range r.Ports {
-		if r.Ports[i].Port == p.Port && r.Ports[i].Protocol == p.Protocol {
-			return &r.Ports[i]
-		}
-	}
-	return nil
-}
-
-// Operation is one of a JSON patch (RFC 6902).
-type Operation struct {
-	Op    string `json:"op"`
-	Path  string `json:"path"`
-	Value any    `json:"value,omitempty"`
-}
-
-const annotationPath = "/metadata/annotations/fairlead.dev~1restore"
-
-// RestorePatch returns what puts a Service back, or nil if there is nothing to put back. Ports that somebody else changed
-// meanwhile stay as they are. It can be applied to the Service as it was read, only.
-func RestorePatch(service *corev1.Service) []Operation {
-	if _, ok := service.Annotations[RestoreAnnotation]; !ok {
-		return nil
-	}
-	record, _ := ReadRecord(service) // what can't be read can't be put back, and goes
-	patch := unchanged(service)
-	for i, p := range service.Spec.Ports {
-		if entry := record.find(p); entry != nil && p.TargetPort == intstr.FromInt32(entry.Listen) {
-			patch = append(patch, Operation{Op: "replace", Path: targetPath(i), Value: entry.TargetPort})
-		}
-	}
-	return append(patch, Operation{Op: "remove", Path: annotationPath})
-}
-
-// unchanged makes a patch apply to the version that was read only.
-func unchanged(service *corev1.Service) []Operation {
-	return []Operation{{Op: "test", Path: "/metadata/resourceVersion", Value: service.ResourceVersion}}
-}
-
-func targetPath(i int) string { return fmt.Sprintf("/spec/ports/%d/targetPort", i) }
 
 // lead is a port of a Service that leads to a port of pods.
 type lead struct {
@@ -121,10 +46,10 @@ func (w *world) leads(members []*member, p port) (found []lead, headless []strin
 		if !slices.ContainsFunc(selected, func(pod *corev1.Pod) bool { return holdsPod(members, pod) }) {
 			continue
 		}
-		record, _ := ReadRecord(service)
+		record, _ := restore.Read(service)
 		for index, servicePort := range service.Spec.Ports {
 			original := servicePort.TargetPort
-			if entry := record.find(servicePort); entry != nil && original == intstr.FromInt32(entry.Listen) {
+			if entry := record.Find(servicePort); entry != nil && original == intstr.FromInt32(entry.Listen) {
 				original = entry.TargetPort
 			}
 			if string(servicePort.Protocol) != p.Protocol || !slices.ContainsFunc(members, func(m *member) bool {
@@ -213,8 +138,8 @@ func (m *memory) listen(w *world, root workload, members []*member, p port) uint
 	}
 	leads, _, _ := w.leads(members, p)
 	for _, l := range leads {
-		record, _ := ReadRecord(l.service)
-		if entry := record.find(l.service.Spec.Ports[l.index]); entry != nil {
+		record, _ := restore.Read(l.service)
+		if entry := record.Find(l.service.Spec.Ports[l.index]); entry != nil {
 			number = uint16(entry.Listen)
 		}
 	}
@@ -226,7 +151,7 @@ func (m *memory) listen(w *world, root workload, members []*member, p port) uint
 func (m *memory) track(w *world) {
 	for i := range w.services {
 		service := &w.services[i]
-		record, _ := ReadRecord(service)
+		record, _ := restore.Read(service)
 		if record == nil && m.services[service.Name] == nil {
 			continue
 		}
@@ -272,14 +197,14 @@ func (m *memory) pointed() bool {
 // serviceChange is a patch of a Service.
 type serviceChange struct {
 	service *corev1.Service
-	patch   []Operation
+	patch   []restore.Operation
 	points  bool // at sidecars; else back at the app
 }
 
 // planServices points Services at sidecars where every pod that a Service may send callers to has one that listens, and
 // puts back all others.
 func planServices(w *world, m *memory, claims []*claim) []serviceChange {
-	wanted := make(map[*corev1.Service]map[int]RecordedPort)
+	wanted := make(map[*corev1.Service]map[int]restore.Port)
 	for _, c := range claims {
 		if c.fate != holds || c.mode != injector.Unprivileged || c.suspended {
 			continue
@@ -292,10 +217,10 @@ func planServices(w *world, m *memory, claims []*claim) []serviceChange {
 					continue
 				}
 				if wanted[l.service] == nil {
-					wanted[l.service] = make(map[int]RecordedPort)
+					wanted[l.service] = make(map[int]restore.Port)
 				}
 				servicePort := l.service.Spec.Ports[l.index]
-				wanted[l.service][l.index] = RecordedPort{
+				wanted[l.service][l.index] = restore.Port{
 					Port: servicePort.Port, Protocol: servicePort.Protocol, TargetPort: l.original, Listen: int32(listen), To: int32(p.Number),
 				}
 			}
@@ -316,7 +241,7 @@ func planServices(w *world, m *memory, claims []*claim) []serviceChange {
 
 // ready reports whether every pod that a Service may send callers to has a sidecar that listens.
 func (m *memory) ready(w *world, service *corev1.Service, p port, listen uint16) bool {
-	record, _ := ReadRecord(service)
+	record, _ := restore.Read(service)
 	for _, pod := range w.selected(service) {
 		if pod.Spec.NodeName == "" {
 			continue // it can't be called before it has a node
@@ -338,33 +263,33 @@ func (m *memory) ready(w *world, service *corev1.Service, p port, listen uint16)
 }
 
 // change compares a Service with what is wanted of it.
-func (m *memory) change(w *world, service *corev1.Service, wanted map[int]RecordedPort) (serviceChange, bool) {
-	record, _ := ReadRecord(service)
+func (m *memory) change(w *world, service *corev1.Service, wanted map[int]restore.Port) (serviceChange, bool) {
+	record, _ := restore.Read(service)
 	if len(wanted) == 0 {
 		if record == nil || m.service(service.Name).busy {
 			return serviceChange{}, false
 		}
-		return serviceChange{service: service, patch: RestorePatch(service)}, true
+		return serviceChange{service: service, patch: restore.Patch(service)}, true
 	}
-	after := Record{}
-	patch := unchanged(service)
+	after := restore.Record{}
+	patch := restore.Unchanged(service)
 	foreign := false
 	for index, p := range service.Spec.Ports {
 		entry, want := wanted[index]
-		before := record.find(p)
+		before := record.Find(p)
 		switch {
 		case want:
 			after.Ports = append(after.Ports, entry)
 			if p.TargetPort != intstr.FromInt32(entry.Listen) {
-				patch = append(patch, Operation{Op: "replace", Path: targetPath(index), Value: entry.Listen})
+				patch = append(patch, restore.Operation{Op: "replace", Path: restore.TargetPath(index), Value: entry.Listen})
 				foreign = foreign || before != nil
 			}
 		case before != nil && p.TargetPort == intstr.FromInt32(before.Listen):
-			patch = append(patch, Operation{Op: "replace", Path: targetPath(index), Value: before.TargetPort})
+			patch = append(patch, restore.Operation{Op: "replace", Path: restore.TargetPath(index), Value: before.TargetPort})
 		}
 	}
 	text, err := json.Marshal(after)
-	if err != nil || record != nil && len(patch) == 1 && service.Annotations[RestoreAnnotation] == string(text) {
+	if err != nil || record != nil && len(patch) == 1 && service.Annotations[restore.Annotation] == string(text) {
 		return serviceChange{}, false
 	}
 	known := m.service(service.Name)
@@ -375,9 +300,9 @@ func (m *memory) change(w *world, service *corev1.Service, wanted map[int]Record
 		known.fights++
 	}
 	if len(service.Annotations) == 0 {
-		patch = append(patch, Operation{Op: "add", Path: "/metadata/annotations", Value: map[string]string{RestoreAnnotation: string(text)}})
+		patch = append(patch, restore.Operation{Op: "add", Path: "/metadata/annotations", Value: map[string]string{restore.Annotation: string(text)}})
 	} else {
-		patch = append(patch, Operation{Op: "add", Path: annotationPath, Value: string(text)})
+		patch = append(patch, restore.Operation{Op: "add", Path: restore.AnnotationPath, Value: string(text)})
 	}
 	return serviceChange{service: service, patch: patch, points: true}, true
 }

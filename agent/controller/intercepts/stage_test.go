@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/fairlead-dev/fairlead/agent/api/restore"
 	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
 	"github.com/fairlead-dev/fairlead/agent/flows"
@@ -286,7 +287,7 @@ func (s *stage) wantPhase(name string, phase v1alpha1.InterceptPhase, message st
 	}
 }
 
-func applyPatch(t *testing.T, document []byte, operations []Operation) []byte {
+func applyPatch(t *testing.T, document []byte, operations []restore.Operation) []byte {
 	t.Helper()
 	text, err := json.Marshal(operations)
 	if err != nil {
