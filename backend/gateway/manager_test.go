@@ -34,7 +34,7 @@ func (fakeCluster) Explain(_ context.Context, err error, action cluster.Action) 
 
 // manager works on objects of built-in kinds and, as maps, of others.
 func manager(others []runtime.Object, objects ...runtime.Object) *Manager {
-	lists := map[schema.GroupVersionResource]string{v1alpha1.Connections: "ConnectionList", crds: "CustomResourceDefinitionList"}
+	lists := map[schema.GroupVersionResource]string{v1alpha1.Connections: "ConnectionList", v1alpha1.Intercepts: "InterceptList", crds: "CustomResourceDefinitionList"}
 	return &Manager{
 		cluster: fakeCluster{}, clients: fake.NewClientset(objects...),
 		dynamic: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists, others...),

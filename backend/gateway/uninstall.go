@@ -12,12 +12,14 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/backend/problem"
 )
 
 // Uninstall removes the gateway with everything that came with it, API types, cluster roles and, if the install made
-// it, the namespace included, and returns when it is gone. While people are connected it refuses unless forced. It
-// returns the status from before.
+// it, the namespace included, and returns when it is gone. Before that it ends all intercepts and puts back what they
+// changed, also when the gateway itself is dead. While people are connected it refuses unless forced. It returns the
+// status from before.
 func (m *Manager) Uninstall(ctx context.Context, options Options) (Status, error) {
 	options = options.normal()
 	ctx, cancel := context.WithTimeout(ctx, options.Timeout)
@@ -26,7 +28,11 @@ func (m *Manager) Uninstall(ctx context.Context, options Options) (Status, error
 	if err != nil {
 		return before, err
 	}
-	if err := inUse(before); err != nil && !options.Force {
+	intercepts, err := m.intercepts(ctx)
+	if err != nil {
+		return before, err
+	}
+	if err := inUse(before, intercepts); err != nil && !options.Force {
 		return before, err
 	}
 	helm, err := m.helmFor(options.Namespace)
@@ -49,12 +55,23 @@ func (m *Manager) Uninstall(ctx context.Context, options Options) (Status, error
 		p.Hint = "There is nothing to remove. If the gateway is in another namespace, name that with --gateway-namespace."
 		return before, p
 	}
+	ended, err := m.endIntercepts(ctx, options, before.Ready)
+	if err != nil {
+		return before, err
+	}
+	if ended > 0 {
+		before.Notes = append(before.Notes, "pods that were intercepted keep a record of their sidecar (an ephemeral container), "+
+			"and pods that were made meanwhile the sidecar itself, until they are replaced")
+	}
 	if last != nil {
 		options.Progress("Removing the gateway")
 		if err := helm.uninstall(options.Timeout); err != nil {
 			return before, m.explainHelm(ctx, err, options.Namespace)
 		}
 		if err := m.waitUntilGone(ctx, options); err != nil {
+			return before, err
+		}
+		if err := m.putBackServices(ctx); err != nil { // should the gateway have pointed one at sidecars at its very end
 			return before, err
 		}
 	}
@@ -73,8 +90,8 @@ func (m *Manager) Uninstall(ctx context.Context, options Options) (Status, error
 	return before, m.deleteNamespace(ctx, namespace)
 }
 
-// inUse says who is connected.
-func inUse(status Status) error {
+// inUse says who is connected, and what they intercept.
+func inUse(status Status, intercepts []v1alpha1.Intercept) error {
 	var details []string
 	for _, connection := range status.Connected {
 		if connection.Live() {
@@ -91,6 +108,9 @@ func inUse(status Status) error {
 	p := problem.New(problem.GatewayInUse, "Ask them to disconnect, or use --force to cut them off.", "%d laptops are connected", len(details))
 	if len(details) == 1 {
 		p.Message = "a laptop is connected"
+	}
+	for _, intercept := range intercepts {
+		details = append(details, describeIntercept(intercept))
 	}
 	p.Details = details
 	return p
