@@ -159,7 +159,7 @@ func (o *operations) leaveOthers(ctx context.Context, r localapi.LeaveRequest) (
 		return localapi.Left{}, err
 	}
 	return leaveEach(chosen, func(i localapi.Intercept) ([]string, error) {
-		return intercept.LeaveObject(ctx, access, &found[objects[i.ID]])
+		return intercept.LeaveObject(ctx, access, &found[objects[i.ID]], nil)
 	})
 }
 

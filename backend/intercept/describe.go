@@ -96,7 +96,11 @@ func (m *Manager) describe(o *v1alpha1.Intercept) session.Intercept {
 	s.Notes = slices.DeleteFunc(s.Notes, func(note string) bool { return strings.HasPrefix(note, "nothing listens on ") })
 	for _, port := range s.Ports {
 		if !port.Listening && s.Phase != string(v1alpha1.InterceptEnded) {
-			s.Notes = append(s.Notes, "nothing listens on "+port.Local+"; requests go to the cluster meanwhile")
+			meanwhile := "requests go to the cluster meanwhile"
+			if s.Mirror {
+				meanwhile = "copies go nowhere meanwhile"
+			}
+			s.Notes = append(s.Notes, "nothing listens on "+port.Local+"; "+meanwhile)
 		}
 	}
 	if h.trouble != "" {

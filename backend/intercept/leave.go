@@ -5,6 +5,7 @@ package intercept
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,10 @@ const (
 	endedWithin = 3 * time.Second
 	// leaveTimeout bounds leaving one intercept.
 	leaveTimeout = endedWithin + 2*time.Second
+	// answerWithin is how long the cluster may take to hear of leaving before flows are refused.
+	answerWithin = 500 * time.Millisecond
+	// longestOwed is the longest pause before a cluster that could not be told is told again.
+	longestOwed = 15 * time.Second
 )
 
 // Leave leaves an intercept of this laptop and returns when everything is put back. The notes say what is worth knowing
@@ -37,21 +42,47 @@ func (m *Manager) Leave(ctx context.Context, id string) (notes []string, err err
 		h.leaving = true
 		m.left[id] = true
 	})
-	notes, err = LeaveObject(ctx, t.Access, object)
+	// A cluster that does not answer at once may not do so for long; the app gets the traffic meanwhile.
+	late := time.AfterFunc(answerWithin, func() { m.change(func() { h.closed = true }) })
+	notes, err = LeaveObject(ctx, t.Access, object, func() { late.Stop() })
+	late.Stop()
 	if err != nil {
-		m.change(func() { h.closed = true })
-		p := *problem.From(err)
-		p.Details = append(p.Details, "this laptop takes no more of its traffic, so that the app in the cluster gets it")
 		m.drop(id, "it was left, but the cluster could not be told")
+		m.owe(object)
+		p := *problem.From(err)
+		p.Details = append(slices.Clone(p.Details), "this laptop takes no more of its traffic, so that the app in the cluster gets it; the cluster is told as soon as it answers")
 		return nil, &p
 	}
 	m.drop(id, "it was left")
 	return notes, nil
 }
 
+// owe leaves an intercept in the background as soon as the cluster answers, while this tunnel lasts; the next one takes it
+// up from there (takeUp).
+func (m *Manager) owe(o *v1alpha1.Intercept) {
+	t, alive, ok := m.now()
+	if !ok {
+		return
+	}
+	m.work.Go(func() {
+		for pause := resumePause; ; pause = min(2*pause, longestOwed) {
+			select {
+			case <-time.After(pause):
+			case <-alive.Done():
+				return
+			}
+			if _, err := LeaveObject(alive, t.Access, o, nil); err == nil {
+				m.log.Info("intercept is left in the cluster, too", "namespace", o.Namespace, "name", o.Name)
+				return
+			}
+		}
+	})
+}
+
 // LeaveObject asks the gateway to put everything back, waits until it has, and deletes the object; that of another user
-// is deleted at once, for who has the right. Errors are *problem.Problem.
-func LeaveObject(ctx context.Context, access *cluster.Access, o *v1alpha1.Intercept) (notes []string, err error) {
+// is treated alike, for who has the right. asked, if it is not nil, is called when the cluster has taken the wish. Errors
+// are *problem.Problem.
+func LeaveObject(ctx context.Context, access *cluster.Access, o *v1alpha1.Intercept, asked func()) (notes []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
 	patched, err := access.PatchIntercept(ctx, o.Namespace, o.Name, map[string]any{"spec": map[string]any{"leaving": true}})
@@ -60,6 +91,9 @@ func LeaveObject(ctx context.Context, access *cluster.Access, o *v1alpha1.Interc
 	}
 	if err != nil {
 		return nil, err
+	}
+	if asked != nil {
+		asked()
 	}
 	last, ended := awaitEnded(ctx, access, patched)
 	if last != nil {

@@ -70,7 +70,7 @@ func (m *Manager) takeUp(ctx context.Context, t session.Tunnel, found []v1alpha1
 		if unwanted {
 			m.work.Go(func() {
 				m.log.Info("leaving an intercept that nobody holds any more", "namespace", o.Namespace, "name", o.Name)
-				if _, err := LeaveObject(ctx, t.Access, o); err != nil {
+				if _, err := LeaveObject(ctx, t.Access, o, nil); err != nil {
 					m.log.Info("it could not be left", "name", o.Name, "error", err)
 				}
 			})

@@ -5,7 +5,10 @@ package session
 import (
 	"context"
 	"reflect"
+	"slices"
 	"sync"
+
+	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
 )
 
 // board shows the Status to whoever watches.
@@ -32,13 +35,29 @@ func (b *board) update(change func(*Status)) {
 	defer b.mu.Unlock()
 	next := b.status
 	change(&next)
-	next.Intercepts = b.intercepts
+	next.Intercepts = trueOf(b.intercepts, next.State)
 	if b.closed || reflect.DeepEqual(next, b.status) {
 		return
 	}
 	b.status = next
 	close(b.changed)
 	b.changed = make(chan struct{})
+}
+
+// trueOf is what can be said of intercepts: none is active while nothing gets through to this laptop, whatever the cluster
+// said last.
+func trueOf(intercepts []Intercept, state State) []Intercept {
+	if state == Connected {
+		return intercepts
+	}
+	said := slices.Clone(intercepts)
+	for i := range said {
+		if said[i].Phase == string(v1alpha1.InterceptActive) {
+			said[i].Phase = string(v1alpha1.InterceptSuspended)
+			said[i].Message = "this laptop is not connected at the moment; the app gets the requests"
+		}
+	}
+	return said
 }
 
 // showIntercepts makes them part of what is true now. The slice must not be written to afterwards.
