@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -83,15 +84,21 @@ func socketIndex(addr net.Addr) uint32 {
 	return indexTCP6
 }
 
-// store puts a socket into the map.
-func (r *Redirect) store(index uint32, socket interface{ File() (*os.File, error) }) error {
-	file, err := socket.File()
+// store puts a socket into the map. It takes the descriptor itself: a duplicate's (File) would make the socket blocking, so
+// that Accept could not be ended by Close any more.
+func (r *Redirect) store(index uint32, socket syscall.Conn) error {
+	raw, err := socket.SyscallConn()
 	if err != nil {
 		return fmt.Errorf("redirect to a socket: %w", err)
 	}
-	defer func() { _ = file.Close() }()
-	if err := r.programs.Maps[socketsName].Put(index, uint64(file.Fd())); err != nil {
-		return explain("redirect to a socket", "socket maps", "5.9", err)
+	var putErr error
+	if err := raw.Control(func(descriptor uintptr) {
+		putErr = r.programs.Maps[socketsName].Put(index, uint64(descriptor))
+	}); err != nil {
+		return fmt.Errorf("redirect to a socket: %w", err)
+	}
+	if putErr != nil {
+		return explain("redirect to a socket", "socket maps", "5.9", putErr)
 	}
 	r.used[index] = true
 	return nil
