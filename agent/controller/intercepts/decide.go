@@ -3,6 +3,7 @@
 package intercepts
 
 import (
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -101,20 +102,19 @@ func (p *plan) finish(w *world, m *memory, c *claim) {
 	if looked := m.workloads[c.ref]; len(c.members) == 0 && w.now.Sub(looked.at) > lookupEvery {
 		p.lookups = append(p.lookups, c.ref)
 	}
-	if mode := c.mode; c.fate != refused && !c.suspended {
-		if mode == "" { // it waits for pods, perhaps
-			mode = injector.Instant
-			if levelObstacle(w) != "" {
-				mode = injector.Unprivileged
-			}
-		}
+	// A sidecar that some policy forbids would keep pods from being made. Where one was let in, others are.
+	if c.fate == holds && !c.suspended && c.accepted(w) {
 		b := p.births[c.root]
-		if b.mode == "" {
-			b.mode = mode
-		}
-		b.refs = append(b.refs, c.ref)
+		b.mode, b.refs = c.mode, append(b.refs, c.ref)
 		p.births[c.root] = b
 	}
+}
+
+// accepted reports whether the cluster let a sidecar of the claim's mode into one of its pods.
+func (c *claim) accepted(w *world) bool {
+	return slices.ContainsFunc(c.members, func(m *member) bool {
+		return slices.ContainsFunc(w.sidecars.Sidecars(m.pod), func(s injector.Sidecar) bool { return s.Current && s.Mode == c.mode })
+	})
 }
 
 // toWrite reports whether a status is to be written now. Changes of the phase don't wait, the rest comes once a second.
