@@ -6,332 +6,620 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net"
-	"net/http"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/http2/hpack"
+
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
-	"github.com/fairlead-dev/fairlead/agent/matching"
 )
 
-// h2conn serves one caller's HTTP/2 connection. Like the caller's, its connections to the app and to laptops are its own.
+// h2MaxStreams bounds the streams that one caller has open.
+const h2MaxStreams = 4096
+
+// leavePing is sent with the notice that a connection is let go of: streams that the caller opened before it had read the
+// notice come before the answer. RFC 9113, section 6.8, speaks of one round trip.
+var leavePing = []byte("fairlead")
+
+// h2conn serves one caller's HTTP/2 connection. It hands on streams, not connections: headers, data, trailers and resets of
+// each stream pass as they come, in their order; windows, settings and pings are each connection's own affair. Like the
+// caller's, its connections to the app and to laptops are its own.
 type h2conn struct {
 	caller *caller
 	all    *rule // takes every request but the kubelet's; nil: the port's rules decide
-	server *http.Server
 	done   chan struct{}
 
-	mu      sync.Mutex
-	app     *http.Transport
-	laptops map[*counts]*http.Transport
-	conns   map[net.Conn]struct{}
-	ended   bool
+	mu       sync.Mutex
+	down     *h2peer // the caller
+	app      *h2peer // the present one, if any
+	laptops  map[*counts]*h2peer
+	mirrors  map[*counts]*h2peer
+	peers    map[*h2peer]struct{} // all but the caller that have not ended
+	streams  map[*h2stream]struct{}
+	lastID   uint32 // highest stream that the caller has opened
+	leaving  bool   // the notice has been sent
+	final    bool   // new streams are not taken any more
+	finished bool
+	abrupt   bool // the end was not a plain one
 }
 
 // serveHTTP2 serves the caller's connection, whose preface is in the buffer.
 func (c *caller) serveHTTP2(all *rule) {
-	h := &h2conn{caller: c, all: all, done: make(chan struct{}), laptops: map[*counts]*http.Transport{}, conns: map[net.Conn]struct{}{}}
-	var protocols http.Protocols
-	protocols.SetUnencryptedHTTP2(true)
-	h.server = &http.Server{Handler: h, Protocols: &protocols, ErrorLog: nil}
-	h.app = h.transport(h.dialApp)
+	h := &h2conn{caller: c, all: all, done: make(chan struct{}), laptops: map[*counts]*h2peer{}, mirrors: map[*counts]*h2peer{},
+		peers: map[*h2peer]struct{}{}, streams: map[*h2stream]struct{}{}}
+	h.down = newH2Peer(h, nil)
 	c.mu.Lock()
 	c.h2 = h
 	app := c.app
+	c.app = nil
+	aborted := c.aborted
 	c.mu.Unlock()
 	close(c.decided)
-	if app != nil { // stop its reader
-		if app.await() == nil {
-			_ = app.conn.SetReadDeadline(time.Unix(1, 0))
-		}
-		<-app.done
-	}
-	first := slices.Clone(c.in.bytes())
-	c.in.free()
-	listener := &oneConn{conn: &prefixed{Conn: c.conn, first: first}, done: h.done}
-	listener.conn.closed = listener.close
-	_ = h.server.Serve(listener)
-	<-h.done
-	h.close()
-}
-
-// prefixed is a connection of which something has been read.
-type prefixed struct {
-	net.Conn
-	first  []byte
-	once   sync.Once
-	closed func()
-}
-
-func (p *prefixed) Read(b []byte) (int, error) {
-	if len(p.first) > 0 {
-		n := copy(b, p.first)
-		p.first = p.first[n:]
-		return n, nil
-	}
-	return p.Conn.Read(b)
-}
-
-func (p *prefixed) Close() error {
-	err := p.Conn.Close()
-	if p.closed != nil {
-		p.once.Do(p.closed)
-	}
-	return err
-}
-
-// oneConn is a listener that has one connection.
-type oneConn struct {
-	conn  *prefixed
-	given bool
-	done  chan struct{}
-}
-
-func (l *oneConn) Accept() (net.Conn, error) {
-	if !l.given {
-		l.given = true
-		return l.conn, nil
-	}
-	<-l.done
-	return nil, net.ErrClosed
-}
-
-func (l *oneConn) close()         { close(l.done) }
-func (l *oneConn) Close() error   { return nil }
-func (l *oneConn) Addr() net.Addr { return l.conn.LocalAddr() }
-
-func (h *h2conn) transport(dial func(context.Context) (net.Conn, error)) *http.Transport {
-	var protocols http.Protocols
-	protocols.SetUnencryptedHTTP2(true)
-	return &http.Transport{
-		Protocols:          &protocols,
-		DisableCompression: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			conn, err := dial(ctx)
-			if err != nil {
-				return nil, err
-			}
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			if h.ended {
-				_ = conn.Close()
-				return nil, net.ErrClosed
-			}
-			h.conns[conn] = struct{}{}
-			return conn, nil
-		},
-	}
-}
-
-// dialApp is the connection that was made when the caller came, or a new one.
-func (h *h2conn) dialApp(ctx context.Context) (net.Conn, error) {
-	c := h.caller
-	c.mu.Lock()
-	u := c.app
-	fresh := u != nil && u.err == nil && !u.ended && !u.closed
-	c.app = nil
-	c.mu.Unlock()
-	if fresh && u.conn != nil {
-		_ = u.conn.SetReadDeadline(time.Time{})
-		return &prefixed{Conn: u.conn, first: slices.Clone(u.in.bytes())}, nil
-	}
-	return c.proxy.options.DialApp(ctx, c.port.number, c.target.Addr())
-}
-
-// notTaken is why a laptop did not take a request: nothing of it has been sent.
-type notTaken struct{ reason string }
-
-func (e notTaken) Error() string { return e.reason }
-
-func (h *h2conn) laptop(r *rule) *http.Transport {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	t := h.laptops[r.counts]
-	if t == nil {
-		t = h.transport(func(context.Context) (net.Conn, error) {
-			flow, reason := h.caller.open(r, wire.FlowHTTP)
-			if flow == nil {
-				return nil, notTaken{reason}
-			}
-			return flow, nil
-		})
-		h.laptops[r.counts] = t
-	}
-	return t
-}
-
-func (h *h2conn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	d := h.decide(r)
-	if d.rule == nil {
-		d.count()
-		h.roundTrip(w, r, h.app, nil)
+	if aborted {
 		return
 	}
-	d.count()
-	started := time.Now()
-	path, _, _ := bytes.Cut([]byte(r.RequestURI), []byte("?"))
-	r.Header["X-Forwarded-For"] = appendAddress(r.Header["X-Forwarded-For"], h.caller.client.Addr().String())
-	lost := func(err error) bool {
-		var refused notTaken
-		if !errors.As(err, &refused) && (r.ContentLength != 0 || !slices.Contains(idempotent, r.Method)) {
-			return false
-		}
-		d.rule.counts.fallenBack.Add(1)
-		h.caller.proxy.decided(d.rule, started, r.Method, string(path), toApp, err.Error(), 0)
-		if list := r.Header["X-Forwarded-For"]; len(list) == 1 {
-			delete(r.Header, "X-Forwarded-For")
-		}
-		h.roundTrip(w, r, h.app, nil)
-		return true
+	h.takeApp(app)
+	c.in.consume(len(preface))
+	first := bytes.Clone(c.in.bytes())
+	c.in.free()
+	h.mu.Lock()
+	h.down.greet()
+	h.down.start(c.conn, first)
+	h.mu.Unlock()
+	if c.port.rules.Load().released {
+		h.goAway()
 	}
-	if status, fell := h.roundTrip(w, r, h.laptop(d.rule), lost); !fell {
-		d.rule.counts.matched.Add(1)
-		h.caller.proxy.decided(d.rule, started, r.Method, string(path), toLaptop, "", status)
-	}
+	h.down.read()
+	<-h.done
+	h.end()
 }
 
-func appendAddress(list []string, address string) []string { return append(list, address) }
+// takeApp takes over the connection to the app that was made when the caller came, from the goroutine that reads it.
+func (h *h2conn) takeApp(u *upstream) {
+	if u == nil || u.await() != nil {
+		return
+	}
+	_ = u.conn.SetReadDeadline(time.Unix(1, 0))
+	<-u.done
+	h.caller.mu.Lock()
+	usable := !u.ended && !u.closed
+	h.caller.mu.Unlock()
+	if !usable {
+		_ = u.conn.Close()
+		return
+	}
+	_ = u.conn.SetReadDeadline(time.Time{})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.app = newH2Peer(h, nil)
+	h.peers[h.app] = struct{}{}
+	h.app.greet()
+	h.app.start(u.conn, bytes.Clone(u.in.bytes()))
+	u.in.free()
+}
 
-func (h *h2conn) decide(r *http.Request) decision {
-	var d decision
-	agent := r.Header.Get("User-Agent")
-	probe := isProbeAgent([]byte(agent))
-	if h.all != nil {
-		if !probe {
-			d.rule = h.all
+// appPeer is the connection to the app. The lock is held.
+func (h *h2conn) appPeer() *h2peer {
+	if h.app == nil || h.app.ended || h.app.goneAway {
+		h.app = h.connect(nil, func() (net.Conn, string) {
+			ctx, cancel := context.WithTimeout(context.Background(), appDialTimeout)
+			defer cancel()
+			conn, err := h.caller.proxy.options.DialApp(ctx, h.caller.port.number, h.caller.target.Addr())
+			if err != nil {
+				return nil, err.Error()
+			}
+			return conn, ""
+		})
+	}
+	return h.app
+}
+
+// laptopPeer is the connection to a rule's laptop, for the requests it takes or for copies. The lock is held.
+func (h *h2conn) laptopPeer(list map[*counts]*h2peer, r *rule, kind wire.FlowKind) *h2peer {
+	p := list[r.counts]
+	if p == nil || p.ended || p.goneAway {
+		p = h.connect(r, func() (net.Conn, string) {
+			flow, reason := h.caller.open(r, kind)
+			if flow == nil {
+				return nil, reason
+			}
+			return flow, ""
+		})
+		list[r.counts] = p
+	}
+	return p
+}
+
+// connect makes a connection that streams can be given to at once. The lock is held.
+func (h *h2conn) connect(r *rule, dial func() (net.Conn, string)) *h2peer {
+	p := newH2Peer(h, r)
+	p.greet()
+	h.peers[p] = struct{}{}
+	go func() {
+		conn, reason := dial()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		switch {
+		case conn == nil:
+			h.gone(p, errors.New(reason), true)
+		case p.ended || h.finished:
+			go func() { _ = conn.Close() }()
+		default:
+			p.start(conn, nil)
 		}
-		return d
-	}
-	fields := []matching.Field{{Name: []byte("host"), Value: []byte(r.Host)}}
-	for name, values := range r.Header {
-		for _, v := range values {
-			fields = append(fields, matching.Field{Name: []byte(name), Value: []byte(v)})
+	}()
+	return p
+}
+
+// headers takes a header block from a peer.
+func (h *h2conn) headers(p *h2peer, id uint32, fields []hpack.HeaderField, end bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	half := p.halves[id]
+	if half == nil {
+		if p != h.down || id <= h.lastID {
+			return nil // of a stream that has ended
 		}
+		if id%2 == 0 {
+			return h2Protocol
+		}
+		h.lastID = id
+		if !h.final {
+			h.open(id, fields, end)
+		}
+		return h.down.bound()
 	}
-	path, _, _ := bytes.Cut([]byte(r.RequestURI), []byte("?"))
-	h.caller.port.rules.Load().decide(&d, probe, path, fields)
-	return d
-}
-
-// unclosed keeps a request's body from being closed by a transport that did not take it.
-type unclosed struct {
-	io.ReadCloser
-	taken atomic.Bool
-}
-
-func (u *unclosed) Read(b []byte) (int, error) {
-	u.taken.Store(true)
-	return u.ReadCloser.Read(b)
-}
-
-func (u *unclosed) Close() error {
-	if u.taken.Load() {
-		return u.ReadCloser.Close()
+	s := half.stream
+	if half.gotEnd {
+		h.drop(s, h2StreamClosed)
+		return nil
 	}
+	to := append([]*h2half{half.other}, s.copies(half)...)
+	if p == h.down || s.answered {
+		if !end {
+			h.drop(s, h2Protocol)
+			return nil
+		}
+		if p == h.down {
+			s.tail = fields
+		}
+		for _, other := range to {
+			other.tail = fields
+		}
+	} else if half.other != nil {
+		s.noteAnswer(fields)
+		half.other.heads = append(half.other.heads, fields)
+	}
+	h.handOn(half, to, end)
+	return h.down.bound()
+}
+
+// data takes data from a peer; padding counts for the windows only.
+func (h *h2conn) data(p *h2peer, id uint32, content []byte, padding int, end bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p.held += len(content) + padding; p.held > h2ConnWindow {
+		return h2FlowControl
+	}
+	half := p.halves[id]
+	if half == nil || half.gotEnd {
+		p.creditConn(len(content) + padding)
+		return nil
+	}
+	if padding > 0 {
+		half.credited(padding)
+	}
+	if half.other == nil || half.other.closed {
+		half.credited(len(content))
+	} else if len(content) > 0 {
+		half.other.data = append(half.other.data, content...)
+	}
+	copies := half.stream.copies(half)
+	for _, m := range copies {
+		if len(m.data)+len(content) > maxMirrored {
+			h.closeHalf(m, h2Cancel)
+			continue
+		}
+		m.data = append(m.data, content...)
+	}
+	h.handOn(half, append([]*h2half{half.other}, copies...), end)
 	return nil
 }
 
-// roundTrip sends the request to a target, and its answer back. lost is asked what to do about a request without an answer.
-func (h *h2conn) roundTrip(w http.ResponseWriter, r *http.Request, target *http.Transport, lost func(error) bool) (status int, fell bool) {
-	out := new(http.Request).WithContext(r.Context())
-	address := *r.URL
-	address.Scheme, address.Host = "http", "caller"
-	out.Method, out.URL, out.Host, out.Header, out.Trailer, out.ContentLength = r.Method, &address, r.Host, r.Header, r.Trailer, r.ContentLength
-	if r.ContentLength != 0 {
-		out.Body = &unclosed{ReadCloser: r.Body}
+// handOn has halves send what they were given, after which the source may have ended.
+func (h *h2conn) handOn(half *h2half, to []*h2half, end bool) {
+	if end {
+		half.gotEnd = true
 	}
-	if _, ok := out.Header["User-Agent"]; !ok {
-		out.Header["User-Agent"] = nil
-	}
-	answer, err := target.RoundTrip(out)
-	if err != nil {
-		if lost != nil && r.Context().Err() == nil && lost(err) {
-			return 0, true
+	for _, other := range to {
+		if other == nil || other.closed {
+			continue
 		}
-		panic(http.ErrAbortHandler)
+		other.end = other.end || end
+		other.peer.await(other)
+		other.peer.flush()
 	}
-	defer answer.Body.Close()
-	header := w.Header()
-	for name, values := range answer.Header {
-		header[name] = values
-	}
-	for _, name := range []string{"Date", "Content-Type"} {
-		if _, ok := header[name]; !ok {
-			header[name] = nil // none is made up
-		}
-	}
-	for name := range answer.Trailer {
-		header.Add("Trailer", name)
-	}
-	declared := len(answer.Trailer)
-	w.WriteHeader(answer.StatusCode)
-	if answer.ContentLength != 0 || declared > 0 {
-		h.stream(w, answer.Body)
-	}
-	if len(answer.Trailer) == declared {
-		for name, values := range answer.Trailer {
-			header[name] = values
-		}
-	} else {
-		for name, values := range answer.Trailer {
-			header[http.TrailerPrefix+name] = values
-		}
-	}
-	return answer.StatusCode, false
-}
-
-// stream hands on what comes, as it comes.
-func (h *h2conn) stream(w http.ResponseWriter, from io.Reader) {
-	b := large.Get().(*[largeBuffer]byte)
-	defer large.Put(b)
-	flusher := w.(http.Flusher)
-	flusher.Flush()
-	for {
-		n, err := from.Read(b[:])
-		if n > 0 {
-			if _, err := w.Write(b[:n]); err != nil {
-				panic(http.ErrAbortHandler)
-			}
-			flusher.Flush()
-		}
-		if err == io.EOF {
-			return
-		}
-		if err != nil {
-			panic(http.ErrAbortHandler)
-		}
+	if end {
+		h.settle(half)
+		half.peer.flush() // a stream may be opened in its place
 	}
 }
 
-// goAway lets the requests in flight end, and takes no more. It returns at once.
-func (h *h2conn) goAway() {
-	go func() { _ = h.server.Shutdown(context.Background()) }()
+// settle closes a half when both its directions have ended.
+func (h *h2conn) settle(half *h2half) {
+	if half.closed || !half.gotEnd || !half.sentEnd {
+		return
+	}
+	half.closed = true
+	p := half.peer
+	delete(p.halves, half.id)
+	s := half.stream
+	if half == s.down {
+		h.ended(s)
+		return
+	}
+	h.retire(p)
 }
 
-func (h *h2conn) rulesChanged() {}
+// retire closes a connection that takes no new streams when its last has ended.
+func (h *h2conn) retire(p *h2peer) {
+	if p != h.down && p.goneAway && len(p.halves) == 0 && len(p.waiting) == 0 && !p.last {
+		p.last = true
+		p.poke()
+	}
+}
 
-// abort closes the connections to the app and to laptops.
-func (h *h2conn) abort() { h.close() }
+// ended notes that a stream is complete.
+func (h *h2conn) ended(s *h2stream) {
+	if _, ok := h.streams[s]; !ok {
+		return
+	}
+	delete(h.streams, s)
+	s.report(h)
+	h.leaveWhenIdle()
+}
 
-func (h *h2conn) close() {
+func (h *h2conn) leaveWhenIdle() {
+	if h.final && len(h.streams) == 0 && !h.down.last {
+		h.down.last = true
+		h.down.poke()
+	}
+}
+
+// closeHalf ends a half with a reset, if its peer knows of it.
+func (h *h2conn) closeHalf(half *h2half, code h2Code) {
+	if half == nil || half.closed {
+		return
+	}
+	half.closed = true
+	half.drop()
+	p := half.peer
+	if half.id != 0 {
+		delete(p.halves, half.id)
+		if !p.ended && !(half.gotEnd && half.sentEnd) {
+			p.out = appendReset(p.out, half.id, code)
+			p.poke()
+		}
+	}
+	if p != h.down {
+		h.retire(p)
+		p.flush()
+	}
+}
+
+// drop ends a stream on all sides with a reset.
+func (h *h2conn) drop(s *h2stream, code h2Code) {
+	for _, half := range append([]*h2half{s.up, s.down}, s.mirrors...) {
+		h.closeHalf(half, code)
+	}
+	h.ended(s)
+}
+
+// resetStream takes a RST_STREAM.
+func (h *h2conn) resetStream(p *h2peer, id uint32, code h2Code) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.ended = true
-	for conn := range h.conns {
-		_ = conn.Close()
+	half := p.halves[id]
+	if half == nil {
+		return
 	}
+	s := half.stream
+	delete(p.halves, id)
+	half.closed = true // nothing more is said about it to this peer
+	if code == h2Refused && half == s.up && s.canRepeat(true) {
+		h.toApp(s, "the laptop's program refused the request")
+	} else {
+		half.drop()
+		h.wasReset(half, code)
+	}
+	if p != h.down {
+		h.retire(p)
+		p.flush()
+	}
+}
+
+// wasReset tells the other end.
+func (h *h2conn) wasReset(half *h2half, code h2Code) {
+	s := half.stream
+	if half.mirror {
+		return
+	}
+	if half == s.up {
+		h.down.flush()
+		if half.gotEnd && s.down.hasMore() { // the answer is complete, but not sent on
+			s.resetAfter = &code
+			return
+		}
+	}
+	h.drop(s, code)
+}
+
+// ping answers, or learns that the caller has read the notice.
+func (h *h2conn) ping(p *h2peer, f *frame) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if f.flags&flagAck == 0 {
+		p.out = appendFrame(p.out, framePing, flagAck, 0, f.payload)
+		p.poke()
+	} else if p == h.down && bytes.Equal(f.payload, leavePing) {
+		h.leave(h2NoError, nil)
+	}
+}
+
+// wentAway takes a GOAWAY.
+func (h *h2conn) wentAway(p *h2peer, last uint32, code h2Code, debug []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case p == h.down:
+		return // it opens no more streams; when the last has ended it closes
+	case p.rule == nil && p == h.app && last == h2MaxWindow:
+		// The app will go soon, and still takes what is under way. The caller is told the same.
+		h.leaving = true
+		h.down.out = appendGoAway(h.down.out, h2MaxWindow, code, debug)
+		h.down.poke()
+		return
+	}
+	p.goneAway = true
+	for s := range h.streams {
+		if s.up.peer != p || s.up.id != 0 && s.up.id <= last {
+			continue
+		}
+		if s.canRepeat(true) {
+			h.toApp(s, "the laptop's program takes no more requests on this connection")
+		} else if s.up.id != 0 || p.rule == nil {
+			h.drop(s, h2Refused)
+		}
+	}
+	if p.rule == nil && p == h.app {
+		h.leave(code, debug)
+	}
+	h.retire(p)
+}
+
+// goAway lets the streams in flight end, and takes no more. It returns at once.
+func (h *h2conn) goAway() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.leaving || h.finished {
+		return
+	}
+	h.leaving = true
+	h.down.out = appendGoAway(h.down.out, h2MaxWindow, h2NoError, nil)
+	h.down.out = appendFrame(h.down.out, framePing, 0, 0, leavePing)
+	h.down.poke()
+	time.AfterFunc(lingerTime, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.leave(h2NoError, nil)
+	})
+}
+
+// leave tells the caller that no more streams are taken. The lock is held.
+func (h *h2conn) leave(code h2Code, debug []byte) {
+	if h.final || h.finished {
+		return
+	}
+	h.leaving, h.final = true, true
+	h.down.out = appendGoAway(h.down.out, h.lastID, code, debug)
+	h.down.poke()
+	h.leaveWhenIdle()
+}
+
+// tellCaller hands on a setting of the app's that the caller has to know.
+func (h *h2conn) tellCaller(p *h2peer, setting, value uint32) {
+	if p != h.app {
+		return
+	}
+	if setting == settingMaxStreams {
+		value = min(value, h2MaxStreams)
+	}
+	h.down.out = appendSettings(h.down.out, [2]uint32{setting, value})
+	h.down.poke()
+}
+
+// rulesChanged drops what new rules no longer want; see caller.rulesChanged.
+func (h *h2conn) rulesChanged() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for key, p := range h.laptops {
+		if key.active.Load() {
+			continue
+		}
+		p.goneAway = true
+		delete(h.laptops, key)
+		if key.suspended.Load() {
+			for s := range h.streams {
+				if s.up.peer == p && s.canRepeat(false) {
+					if s.up.id != 0 {
+						p.out = appendReset(p.out, s.up.id, h2Cancel)
+						p.poke()
+					}
+					h.toApp(s, "the laptop is away")
+				}
+			}
+		}
+		h.retire(p)
+	}
+}
+
+// lost takes the end of a connection, with its reason.
+func (h *h2conn) lost(p *h2peer, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.gone(p, err, false)
+}
+
+// gone deals with a connection that has ended; unused: it never was there. The lock is held.
+func (h *h2conn) gone(p *h2peer, err error, unused bool) {
+	if p.ended {
+		return
+	}
+	var code h2Code
+	if p == h.down && errors.As(err, &code) && !p.last {
+		p.out = appendGoAway(p.out, h.lastID, code, nil)
+		p.last = true
+		p.poke()
+		return
+	}
+	p.ended = true
+	p.poke()
+	for _, c := range p.credits {
+		c.from.credited(c.n)
+	}
+	p.credits = nil
+	if p == h.down {
+		h.finish(!isEnd(err) && !p.last)
+		return
+	}
+	delete(h.peers, p)
+	if p.conn != nil {
+		go func() { _ = p.conn.Close() }()
+	}
+	reason := "the laptop's program closed the connection without an answer"
+	if unused {
+		reason = err.Error()
+	} else if !p.begun && errors.As(err, &code) {
+		reason, unused = "the laptop's program does not speak HTTP/2", true
+	}
+	others := false
+	var hit []*h2stream
+	for s := range h.streams {
+		for _, m := range s.mirrors {
+			if m.peer == p {
+				m.closed = true
+				m.drop()
+			}
+		}
+		if s.up.peer != p || s.up.closed {
+			others = true
+			continue
+		}
+		hit = append(hit, s)
+		others = others || s.up.gotEnd && s.down.hasMore()
+	}
+	if p.rule == nil && !others && !p.goneAway {
+		if !p.last {
+			h.finishAfter(err)
+		}
+		return
+	}
+	for _, s := range hit {
+		s.up.closed = true
+		switch {
+		case s.up.gotEnd && s.down.hasMore():
+			code := h2NoError
+			s.resetAfter = &code
+			s.up.drop()
+		case s.canRepeat(unused):
+			h.toApp(s, reason)
+		case p.rule != nil && !s.begun:
+			h.refuse(s)
+		default:
+			s.up.drop()
+			h.drop(s, h2Internal)
+		}
+	}
+	h.down.flush()
+}
+
+// finishAfter ends the caller's connection as the app ended its own: after what it had sent.
+func (h *h2conn) finishAfter(err error) {
+	h.down.flush()
+	if !isEnd(err) {
+		h.finish(true)
+		return
+	}
+	h.final = true
+	h.down.last = true
+	h.down.poke()
+}
+
+// closeGently closes a connection on which everything has been said.
+func (h *h2conn) closeGently(p *h2peer) {
+	if conn, ok := p.conn.(interface{ CloseWrite() error }); ok {
+		_ = conn.CloseWrite()
+	}
+	time.AfterFunc(lingerTime, func() { h.lost(p, net.ErrClosed) })
+	_ = p.conn.SetReadDeadline(time.Now().Add(lingerTime))
+}
+
+// finish ends the whole. The lock is held.
+func (h *h2conn) finish(abrupt bool) {
+	if h.finished {
+		return
+	}
+	h.finished, h.abrupt = true, abrupt
+	close(h.done)
+	if abrupt {
+		go reset(h.caller.conn)
+	}
+}
+
+// end closes all connections.
+func (h *h2conn) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.finished = true
+	conns := []net.Conn{h.caller.conn}
+	h.down.ended = true
+	h.down.poke()
+	for p := range h.peers {
+		p.ended = true
+		p.poke()
+		if p.conn != nil {
+			conns = append(conns, p.conn)
+		}
+	}
+	for s := range h.streams {
+		s.report(h)
+	}
+	abrupt := h.abrupt
+	go func() {
+		for _, conn := range conns {
+			if abrupt {
+				reset(conn)
+			} else {
+				_ = conn.Close()
+			}
+		}
+	}()
+}
+
+// abort ends everything at once.
+func (h *h2conn) abort() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.finish(true)
 }
 
 // maySettings reports whether an app's first bytes begin an HTTP/2 SETTINGS frame, which servers may send before they have
 // seen the client's preface: RFC 9113, section 3.4.
 func maySettings(b []byte) bool {
-	header := [9]byte{0, 0, 0, 4, 0, 0, 0, 0, 0} // type 4, no flags, stream 0
+	header := [frameHeaderSize]byte{3: byte(frameSettings)}
 	for i, c := range b[:min(len(b), len(header))] {
-		if i != 2 && i != 1 && c != header[i] {
+		if i != 1 && i != 2 && c != header[i] {
 			return false
 		}
 	}
