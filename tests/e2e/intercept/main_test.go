@@ -179,10 +179,10 @@ func (d developer) serve(t *testing.T, base int) (stop func()) {
 
 // answer is what `fairlead intercept --output json` and the entries of `fairlead intercepts --output json` say that tests use.
 type answer struct {
-	Name, Namespace, Workload, User, Phase, Message, Key, Header, Curl, Redirect, RedirectReason string
-	PodsReady, PodsCovered                                                                       int
-	Counts                                                                                       struct{ Matched, Passed, FallenBack, Unreadable int }
-	Ports                                                                                        []struct {
+	Name, Namespace, User, Phase, Message, Key, Header, Curl, Redirect, RedirectReason string
+	PodsReady, PodsCovered                                                             int
+	Counts                                                                             struct{ Matched, Passed, FallenBack, Unreadable int }
+	Ports                                                                              []struct {
 		Port      int
 		Local     string
 		Listening bool
