@@ -22,6 +22,9 @@ const (
 	leaveTimeout = endedWithin + 2*time.Second
 	// answerWithin is how long the cluster may take to hear of leaving before flows are refused.
 	answerWithin = 500 * time.Millisecond
+	// partingPatience is how long the cluster may take to hear of leaving when the session ends: the end of its Connection
+	// tells it as well.
+	partingPatience = 1500 * time.Millisecond
 	// longestOwed is the longest pause before a cluster that could not be told is told again.
 	longestOwed = 15 * time.Second
 )
@@ -30,6 +33,15 @@ const (
 // about that. Where the cluster can't be told, flows are refused from now on all the same, so that the app gets them.
 // An intercept that is not there is left. Errors are *problem.Problem.
 func (m *Manager) Leave(ctx context.Context, id string) (notes []string, err error) {
+	return m.leave(ctx, id, leaveTimeout)
+}
+
+// leave is Leave for a cluster that has so long to hear of it.
+func (m *Manager) leave(ctx context.Context, id string, patience time.Duration) (notes []string, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	giveUp := time.AfterFunc(patience, cancel)
+	defer giveUp.Stop()
 	m.mu.Lock()
 	h, t := m.held[id], m.tunnel
 	if h == nil || t == nil {
@@ -44,7 +56,10 @@ func (m *Manager) Leave(ctx context.Context, id string) (notes []string, err err
 	})
 	// A cluster that does not answer at once may not do so for long; the app gets the traffic meanwhile.
 	late := time.AfterFunc(answerWithin, func() { m.change(func() { h.closed = true }) })
-	notes, err = LeaveObject(ctx, t.Access, object, func() { late.Stop() })
+	notes, err = LeaveObject(ctx, t.Access, object, func() {
+		late.Stop()
+		giveUp.Stop()
+	})
 	late.Stop()
 	if err != nil {
 		m.drop(id, "it was left, but the cluster could not be told")
@@ -150,7 +165,7 @@ func (m *Manager) LeaveAll(ctx context.Context) {
 	var wait sync.WaitGroup
 	for _, id := range ids {
 		wait.Go(func() {
-			if _, err := m.Leave(ctx, id); err != nil {
+			if _, err := m.leave(ctx, id, partingPatience); err != nil {
 				m.log.Info("intercept could not be left in order", "error", err)
 			}
 		})
