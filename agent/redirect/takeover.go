@@ -29,6 +29,7 @@ type Connection struct {
 	// Unread bytes wait for the app; Unacknowledged ones for the caller; Unsent ones of those have not left yet.
 	Unread, Unacknowledged, Unsent uint32
 	Received, Sent                 uint64 // bytes of data since it was opened
+	SegmentsIn, SegmentsOut        uint32 // with data
 
 	name []byte // what the kernel knows it by
 	ours bool
@@ -45,7 +46,9 @@ const (
 	shortPause = 4 * time.Millisecond
 	patience   = 3 * time.Second
 	// doubtfulPause is enough where ticks are too coarse to tell if the app has answered.
-	doubtfulPause = 5 * time.Second
+	doubtfulPause = time.Second
+	// streamPause is how long a stream that the app writes by itself counts as one.
+	streamPause = 5 * time.Second
 
 	// sweepInterval is between looks for the first eager time, sweepSlowly after that.
 	sweepInterval = 100 * time.Millisecond
@@ -158,9 +161,11 @@ func (t *Takeover) watch(name string, c Connection, now time.Time) {
 	if !known {
 		return
 	}
-	if c.Received != before.Received {
+	answered := before.LastSent < before.LastReceived || before.LastSent == before.LastReceived && before.SegmentsIn <= before.SegmentsOut
+	switch {
+	case c.Received != before.Received:
 		delete(t.push, name)
-	} else if c.Sent != before.Sent && before.LastSent > sweepInterval {
+	case c.Sent != before.Sent && answered && before.LastSent > sweepInterval:
 		t.push[name] = now
 	}
 }
@@ -181,7 +186,7 @@ func (t *Takeover) due(c Connection, now time.Time) bool {
 	case since >= sweepInterval/2:
 		enough = pause
 	}
-	if pushed, stream := t.push[string(c.name)]; stream && now.Sub(pushed) < doubtfulPause {
+	if pushed, stream := t.push[string(c.name)]; stream && now.Sub(pushed) < streamPause {
 		return false
 	}
 	return idle(c, enough)
@@ -211,7 +216,9 @@ func idle(c Connection, enough time.Duration) bool {
 	case c.LastAck < c.LastReceived:
 		return true // the answer was acknowledged by itself, after the last request
 	default:
-		return quiet >= doubtfulPause
+		// Caller and app spoke within one tick, and nothing says who was last. Segments tell where each request and each
+		// answer fits into one, as with long polls, whose next request follows at once.
+		return c.SegmentsIn <= c.SegmentsOut && quiet >= doubtfulPause
 	}
 }
 

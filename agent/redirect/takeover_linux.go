@@ -168,4 +168,5 @@ func (c *Connection) addInfo(info []byte) {
 	milliseconds := func(offset int) time.Duration { return time.Duration(half(offset)) * time.Millisecond }
 	c.LastSent, c.LastReceived, c.LastAck = milliseconds(44), milliseconds(52), milliseconds(56)
 	c.Sent, c.Received, c.Unsent = at(120)+uint64(c.Unacknowledged), at(128), half(144)
+	c.SegmentsIn, c.SegmentsOut = half(152), half(156)
 }
