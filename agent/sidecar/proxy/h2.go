@@ -175,6 +175,10 @@ func (h *h2conn) headers(p *h2peer, id uint32, fields []hpack.HeaderField, end b
 		h.drop(s, h2StreamClosed)
 		return nil
 	}
+	if half.mirror {
+		h.handOn(half, nil, end)
+		return nil
+	}
 	to := append([]*h2half{half.other}, s.copies(half)...)
 	if p == h.down || s.answered {
 		if !end {
@@ -187,7 +191,7 @@ func (h *h2conn) headers(p *h2peer, id uint32, fields []hpack.HeaderField, end b
 		for _, other := range to {
 			other.tail = fields
 		}
-	} else if half.other != nil {
+	} else {
 		s.noteAnswer(fields)
 		half.other.heads = append(half.other.heads, fields)
 	}
