@@ -5,6 +5,7 @@ package intercept
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -190,6 +191,9 @@ func snapshot(t *testing.T, namespace string) map[string]string {
 			if len(annotations) == 0 {
 				delete(metadata, "annotations")
 			}
+		}
+		if endpoints, _ := item["endpoints"].([]any); endpoints != nil { // in no order
+			slices.SortFunc(endpoints, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 		}
 		text, err := json.MarshalIndent(item, "", " ")
 		if err != nil {
