@@ -173,14 +173,16 @@ func (m *Manager) serve(ctx context.Context, t session.Tunnel) (uint16, error) {
 			m.log.Warn("intercepts have no listener", "error", err)
 			return 0, err
 		}
-		m.mu.Lock()
-		if ctx.Err() != nil {
-			m.mu.Unlock()
+		late := false
+		m.change(func() {
+			if late = ctx.Err() != nil; !late {
+				m.listener, m.port = open, open.port
+			}
+		})
+		if late {
 			open.close()
 			return 0, ctx.Err()
 		}
-		m.listener, m.port = open, open.port
-		m.mu.Unlock()
 	}
 	if err := t.OpenPorts(ctx, []uint16{open.port}); err != nil {
 		return 0, err
