@@ -25,7 +25,7 @@ const (
 	GiveUpAfter = 15 * time.Minute
 	// staySlowly is between attempts of a sidecar that has nothing to do but can't end: that was born with its pod, and whose
 	// end Kubernetes would take for a crash.
-	staySlowly = 10 * time.Second
+	staySlowly = 5 * time.Second
 )
 
 // Client keeps the sidecar connected with the gateway, and ends with its work.
