@@ -34,9 +34,9 @@ const (
 	stateListening   = "0A"
 )
 
-// Listening reads the table from /proc/self/net of the file system, which every process may read. A family that the kernel
-// lacks is left out.
-func Listening(proc fs.FS) (Table, error) {
+// fromProc reads the table from /proc/self/net of the file system, which every process may read. It is slow: the kernel looks
+// through all connections of the machine. A family that the kernel lacks is left out.
+func fromProc(proc fs.FS) (Table, error) {
 	table := Table{}
 	for name, protocol := range map[string]Protocol{"tcp": TCP, "tcp6": TCP, "udp": UDP, "udp6": UDP} {
 		file, err := proc.Open("self/net/" + name)

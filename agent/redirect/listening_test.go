@@ -28,7 +28,7 @@ const (
 )
 
 func TestListening(t *testing.T) {
-	table, err := Listening(fstest.MapFS{
+	table, err := fromProc(fstest.MapFS{
 		"self/net/tcp": {Data: []byte(tcpFile)}, "self/net/tcp6": {Data: []byte(tcp6File)}, "self/net/udp": {Data: []byte(udpFile)},
 	})
 	if err != nil {
@@ -60,7 +60,7 @@ func TestListening(t *testing.T) {
 
 func TestListeningOfWhatIsWrong(t *testing.T) {
 	for _, line := range []string{"", "0: 1", "0: xyz:1F90 0:0 0A", "0: 0100007F 0:0 0A", "0: 0100007F:XYZW 0:0 0A", "0: 01007F:1F90 0:0 0A"} {
-		if _, err := Listening(fstest.MapFS{"self/net/tcp": {Data: []byte(heading + line + "\n")}}); err == nil {
+		if _, err := fromProc(fstest.MapFS{"self/net/tcp": {Data: []byte(heading + line + "\n")}}); err == nil {
 			t.Errorf("%q was understood", line)
 		}
 	}

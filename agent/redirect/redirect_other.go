@@ -6,6 +6,7 @@ package redirect
 
 import (
 	"errors"
+	"io/fs"
 	"net"
 	"net/netip"
 	"time"
@@ -49,6 +50,9 @@ func (*Datagrams) Reply(Datagram, []byte) error { return errLinux }
 
 // Close has nothing to do.
 func (*Datagrams) Close() error { return nil }
+
+// Listening reads who listens from the file system at /proc, where there is one.
+func Listening(proc fs.FS) (Table, error) { return fromProc(proc) }
 
 // Sweep fails.
 func (*Takeover) Sweep(time.Time) (int, time.Duration, error) { return 0, sweepSlowly, errLinux }

@@ -31,8 +31,9 @@ type Connection struct {
 	Received, Sent                 uint64 // bytes of data since it was opened
 	SegmentsIn, SegmentsOut        uint32 // with data
 
-	name []byte // what the kernel knows it by
-	ours bool
+	name     []byte // what the kernel knows it by
+	ours     bool   // of the sidecar itself
+	ipv6Only bool
 }
 
 // Bounds of gentle takeover. A connection that is in use is closed in the pause between an answer and the next request: at

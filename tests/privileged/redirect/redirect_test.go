@@ -143,7 +143,13 @@ func TestWhoListens(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
-	sidecar(t)
+	listener6, err := net.Listen("tcp6", ":8094")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener6.Close() }()
+	r := sidecar(t)
+	own := uint16(r.Listeners()[0].Addr().(*net.TCPAddr).Port)
 	_ = call(t, "tcp", podIPv4, 8088)
 	table, err := redirect.Listening(os.DirFS("/proc"))
 	if err != nil {
@@ -151,7 +157,7 @@ func TestWhoListens(t *testing.T) {
 	}
 	for port, want := range map[uint16]redirect.Families{
 		8088: {IPv4: true, IPv6: true}, 8089: {IPv4: true, IPv6: true},
-		8090: {IPv4: true}, 8091: {IPv6: true}, 8092: {IPv4: true}, 8099: {},
+		8090: {IPv4: true}, 8091: {IPv6: true}, 8092: {IPv4: true}, 8094: {IPv6: true}, 8099: {}, own: {},
 	} {
 		if got := table.Open(redirect.TCP, port); got != want {
 			t.Errorf("port %d is open for %v, want %v", port, got, want)
