@@ -215,6 +215,9 @@ func (p *program) leave(ctx context.Context, r localapi.LeaveRequest) error {
 func writeOwnIntercepts(w io.Writer, s localapi.Status, now time.Time) {
 	for _, i := range s.Intercepts {
 		fmt.Fprintf(w, "\n%s\n", interceptHeadline(i))
+		if i.Phase == "Ended" {
+			continue
+		}
 		writeFields(w, interceptFields(i, now))
 		for _, note := range i.Notes {
 			fmt.Fprintf(w, "  Note: %s\n", sentence(note))

@@ -33,7 +33,7 @@ func checkIntercepts(_ context.Context, env Environment) []Check {
 			wrong, hints = append(wrong, text), append(hints, "See: fairlead status.")
 		}
 		for _, p := range i.Ports {
-			if !p.Listening {
+			if !p.Listening && i.Phase != string(v1alpha1.InterceptEnded) {
 				wrong = append(wrong, fmt.Sprintf("nothing listens on %s, where port %d of %s goes; the app gets the requests meanwhile", p.Local, p.Port, i.Workload.Name))
 				hints = append(hints, "Start the program, or leave the intercept: fairlead leave "+i.Name+".")
 			}

@@ -55,7 +55,7 @@ func (m *Manager) follow(ctx context.Context, t session.Tunnel, id, namespace, n
 		case ctx.Err() != nil:
 			return
 		case isGone(err):
-			m.drop(id, "it was deleted")
+			m.lose(id, "it was deleted")
 			return
 		case errors.Is(err, cluster.ErrWatchEnded):
 			lastHeard = time.Now()
@@ -102,7 +102,20 @@ func (m *Manager) took(ctx context.Context, t session.Tunnel, o *v1alpha1.Interc
 	if reason == "" {
 		reason = "the gateway has ended it"
 	}
-	m.drop(id, reason)
+	m.lose(id, reason)
+}
+
+// lose is drop for an intercept that its owner did not end: it is shown for a while, so that it is not merely gone.
+func (m *Manager) lose(id, why string) {
+	m.mu.Lock()
+	h := m.held[id]
+	if h != nil && !h.leaving {
+		s := m.describe(h.object)
+		s.Phase, s.Message, s.Notes = string(v1alpha1.InterceptEnded), why, nil
+		m.past[id] = past{s, time.Now()}
+	}
+	m.mu.Unlock()
+	m.drop(id, why)
 }
 
 // drop forgets an intercept that is no more.

@@ -44,6 +44,11 @@ func (m *Manager) leave(ctx context.Context, id string, patience time.Duration) 
 	defer giveUp.Stop()
 	m.mu.Lock()
 	h, t := m.held[id], m.tunnel
+	if _, ok := m.past[id]; ok && h == nil {
+		m.mu.Unlock()
+		m.change(func() { delete(m.past, id) })
+		return nil, nil
+	}
 	if h == nil || t == nil {
 		m.mu.Unlock()
 		return nil, nil

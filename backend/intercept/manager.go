@@ -47,9 +47,19 @@ type Manager struct {
 	left     map[string]bool // UIDs that must not be taken up again
 	changed  chan struct{}   // closed and replaced on each change
 	ended    map[string]string
+	past     map[string]past // shown for a while, because their owner did not end them
 	work     sync.WaitGroup
 	entering sync.Mutex // one at a time opens and closes the listener
 }
+
+// past is an intercept that has ended without its owner's doing.
+type past struct {
+	intercept session.Intercept
+	at        time.Time
+}
+
+// pastFor is how long such an intercept is shown.
+const pastFor = 10 * time.Minute
 
 // held is an intercept of this laptop.
 type held struct {
@@ -67,7 +77,7 @@ func NewManager(log *slog.Logger) *Manager {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Manager{
-		log: log, places: &places{}, held: map[string]*held{}, left: map[string]bool{}, ended: map[string]string{}, changed: make(chan struct{}),
+		log: log, places: &places{}, held: map[string]*held{}, left: map[string]bool{}, ended: map[string]string{}, past: map[string]past{}, changed: make(chan struct{}),
 	}
 }
 
@@ -92,6 +102,13 @@ func (m *Manager) describeAll() []session.Intercept {
 	var all []session.Intercept
 	for _, h := range m.held {
 		all = append(all, m.describe(h.object))
+	}
+	for id, p := range m.past {
+		if time.Since(p.at) > pastFor {
+			delete(m.past, id)
+			continue
+		}
+		all = append(all, p.intercept)
 	}
 	sortIntercepts(all)
 	return all
@@ -135,7 +152,7 @@ func (m *Manager) Ended() {
 		for id := range m.held {
 			m.ended[id] = "the connection has ended"
 		}
-		m.held = map[string]*held{}
+		m.held, m.past = map[string]*held{}, map[string]past{}
 	})
 	m.mu.Lock()
 	defer m.mu.Unlock()

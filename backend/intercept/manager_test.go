@@ -299,7 +299,9 @@ func TestWhatEndsInTheClusterEndsHere(t *testing.T) {
 			o.Status.Phase, o.Status.Message = v1alpha1.InterceptEnded, "its time is over"
 		}
 	})
-	await(t, w.manager, "ended", func(all []session.Intercept) bool { return len(all) == 0 })
+	await(t, w.manager, "ended", func(all []session.Intercept) bool {
+		return len(all) == 2 && all[0].Phase == "Ended" && all[1].Phase == "Ended" && all[0].Message != "" && all[1].Message != ""
+	})
 	if _, ok, why, _ := w.manager.Get(expired.ID); ok || why != "its time is over" {
 		t.Errorf("it ended because: %q", why)
 	}
@@ -309,6 +311,12 @@ func TestWhatEndsInTheClusterEndsHere(t *testing.T) {
 	if left := w.cluster.all(); len(left) != 0 {
 		t.Errorf("the cluster has %+v", left)
 	}
+	for _, id := range []string{expired.ID, deleted.ID} { // which puts them out of sight
+		if _, err := w.manager.Leave(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+	}
+	await(t, w.manager, "out of sight", func(all []session.Intercept) bool { return len(all) == 0 })
 }
 
 func TestLeavingWhileTheClusterIsAway(t *testing.T) {
