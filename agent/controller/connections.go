@@ -20,8 +20,8 @@ import (
 const (
 	// lookEvery is how often each Connection is looked at for signs of life.
 	lookEvery = 30 * time.Second
-	// lookSoon is how often that is while a new session's first handshake is awaited. It usually follows within
-	// milliseconds, and people look right after they connected.
+	// lookSoon is how often that is while a new session's first handshake and packet are awaited. They usually follow
+	// within milliseconds, and people look right after they connected.
 	lookSoon = time.Second
 )
 
@@ -96,7 +96,8 @@ func (r *connectionReconciler) Reconcile(ctx context.Context, request reconcile.
 
 // nextLook is when to look at a Connection again whose session has an age.
 func nextLook(status v1alpha1.ConnectionStatus, activity Activity, age time.Duration) time.Duration {
-	if status.Phase == v1alpha1.ConnectionReady && activity.LastHandshake.IsZero() && age < lookEvery {
+	heard := !activity.LastHandshake.IsZero() && activity.Carrier != ""
+	if status.Phase == v1alpha1.ConnectionReady && !heard && age < lookEvery {
 		return lookSoon
 	}
 	return lookEvery

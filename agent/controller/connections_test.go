@@ -350,6 +350,8 @@ func TestFirstHandshakeShowsSoon(t *testing.T) {
 		}
 	}
 	look(lookSoon)
+	w.peers.activity["anna"] = Activity{LastHandshake: w.now, LastHeard: w.now}
+	look(lookSoon)
 	w.peers.activity["anna"] = Activity{LastHandshake: w.now, LastHeard: w.now, Carrier: "udp"}
 	w.now = w.now.Add(lookSoon)
 	look(lookEvery)

@@ -4,10 +4,18 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/fairlead-dev/fairlead/backend/session"
+	"github.com/fairlead-dev/fairlead/tests/cluster"
 	"github.com/fairlead-dev/fairlead/tests/e2e/harness"
 	"github.com/fairlead-dev/fairlead/tests/e2e/reach"
 )
@@ -81,34 +89,147 @@ func TestHelperKilled(t *testing.T) {
 	})
 }
 
-// TestKilledInTheMiddleOfConnect kills both programs at many moments of a connect, so that every step is cut once.
-func TestKilledInTheMiddleOfConnect(t *testing.T) {
-	laptop := env.Laptop(0)
+// connectSteps are what a status says while connecting, in order (backend/session).
+var connectSteps = []string{
+	"asking the helper and the cluster",
+	"announcing this laptop to the gateway",
+	"waiting for the gateway",
+	"setting up device, routes and names",
+	"waiting for the first answer from the gateway",
+	"waiting for names to resolve",
+}
+
+// TestKilledInEachStepOfConnect kills both programs in every step of a connect. That a step was cut is known from the
+// status: it is the last that was told.
+func TestKilledInEachStepOfConnect(t *testing.T) {
+	laptop, host := env.Laptop(0), env.Cluster.Laptop(0)
 	before := laptop.Snapshot(t)
 	t.Cleanup(func() { laptop.StartHelper(context.Background()) })
-	for delay := 10 * time.Millisecond; delay <= 180*time.Millisecond; delay += 10 * time.Millisecond {
-		t.Run(delay.String(), func(t *testing.T) {
-			t.Cleanup(func() { laptop.StartHelper(context.Background()) })
-			connect := laptop.Command(t.Context(), harness.User, "fairlead", "connect", "--namespace", "shop")
-			if err := connect.Start(); err != nil {
-				t.Fatal(err)
+	// On a long way to the cluster each step takes long enough to be seen.
+	if err := host.Impair(t.Context(), cluster.Impairment{Delay: 20 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := host.ClearImpairment(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	const tries = 15
+	for _, step := range connectSteps {
+		t.Run(step, func(t *testing.T) {
+			for try := 1; ; try++ {
+				last := killInStep(t, laptop, step)
+				if err := laptop.StartHelper(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				laptop.AsBefore(t, before)
+				if last == step {
+					t.Logf("cut in try %d", try)
+					return
+				}
+				if try == tries {
+					t.Fatalf("not cut in %d tries; the last was cut in %q", tries, last)
+				}
 			}
-			<-time.After(delay)
-			if err := laptop.KillHelper(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			if err := laptop.KillDaemon(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			connect.Wait()
-			if err := laptop.StartHelper(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			laptop.AsBefore(t, before)
 		})
 	}
 	laptop.Connect(t)
 	laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/")
+}
+
+// killInStep connects, kills daemon and helper as soon as the status tells of the step, and returns the last step that
+// it told of. It is empty where connect was done before.
+func killInStep(t *testing.T, laptop *harness.Laptop, step string) (last string) {
+	t.Helper()
+	laptop.Connect(t) // there is a daemon from now on
+	laptop.Disconnect(t)
+	victims := append(processes(t, "pgrep -u dev -f 'fairlead daemon'"), processes(t, "cat /run/fairlead-helper.pid")...)
+	if len(victims) != 2 {
+		t.Fatalf("there should be a daemon and a helper, there are %v", victims)
+	}
+	watch := laptop.Command(t.Context(), harness.User, "fairlead", "status", "--watch", "--output", "json")
+	told, err := watch.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := watch.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { watch.Process.Kill(); watch.Wait() }()
+	statuses := json.NewDecoder(told)
+	var status session.Status
+	if err := statuses.Decode(&status); err != nil { // the watch is there
+		t.Fatalf("read the status: %v", err)
+	}
+	connect := laptop.Command(t.Context(), harness.User, "fairlead", "connect", "--namespace", "shop")
+	if err := connect.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { connect.Process.Kill(); connect.Wait() }()
+	kill := func() {
+		for _, pid := range victims {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Errorf("kill process %d: %v", pid, err)
+			}
+		}
+	}
+	killed := false
+	for status = (session.Status{}); statuses.Decode(&status) == nil; status = (session.Status{}) {
+		if last = status.Step; status.State == session.Connected {
+			last = ""
+		}
+		if !killed && (last == step || status.State == session.Connected) {
+			kill()
+			killed = true
+		}
+		if killed && status.State == session.Disconnected {
+			break
+		}
+	}
+	if !killed {
+		kill()
+	}
+	harness.Eventually(t, 10*time.Second, "daemon and helper to be gone", func() error {
+		for _, pid := range victims {
+			// One that has ended may still be closing its device.
+			if data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil && !strings.Contains(string(data), "\nState:\tZ") {
+				return fmt.Errorf("process %d runs", pid)
+			}
+		}
+		return nil
+	})
+	return last
+}
+
+// processes returns the machine's numbers of processes of the first laptop, which a command there names by the
+// laptop's.
+func processes(t *testing.T, command string) []int {
+	t.Helper()
+	var found []int
+	own, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", env.Cluster.Laptop(0).PID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := filepath.Glob("/proc/[0-9]*/ns/pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range strings.Fields(env.Laptop(0).TryAs(t, "root", "sh", "-c", command).Stdout) {
+		for _, path := range all {
+			folder := filepath.Dir(filepath.Dir(path))
+			if namespace, err := os.Readlink(path); err != nil || namespace != own {
+				continue
+			}
+			status, err := os.ReadFile(filepath.Join(folder, "status"))
+			if err != nil || !strings.Contains(string(status), "\t"+name+"\nNSpgid:") {
+				continue
+			}
+			if pid, err := strconv.Atoi(filepath.Base(folder)); err == nil {
+				found = append(found, pid)
+			}
+		}
+	}
+	return found
 }
 
 func TestInterruptedConnectLeavesNothing(t *testing.T) {

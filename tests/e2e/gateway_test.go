@@ -48,6 +48,20 @@ func TestTheInstallIsAHelmRelease(t *testing.T) {
 	}
 }
 
+func TestKubectlShowsHowALaptopIsConnected(t *testing.T) {
+	laptop := env.Laptop(0)
+	laptop.Connect(t, "--carrier", "udp")
+	laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/")
+	namespace, name, _ := strings.Cut(laptop.Status(t).Connection, "/")
+	harness.Eventually(t, 5*time.Second, "the first handshake shows", func() error {
+		r := laptop.Try(t, "kubectl", "-n", namespace, "get", "connection", name, "-o", "jsonpath={.status.carrier} {.status.lastHandshake}")
+		if carrier, handshake, _ := strings.Cut(r.Stdout, " "); carrier != "udp" || handshake == "" {
+			return errors.New(r.String())
+		}
+		return nil
+	})
+}
+
 func TestUpgradeKeepsWhoIsConnected(t *testing.T) {
 	laptop := env.Laptop(0)
 	laptop.Connect(t)
