@@ -28,6 +28,12 @@ func (t Table) Open(protocol Protocol, port uint16) Families {
 	return t[socketName{protocol, port}]
 }
 
+// Set says that a port is open, in addition to what the table has.
+func (t Table) Set(protocol Protocol, port uint16, families Families) {
+	name := socketName{protocol, port}
+	t[name] = t[name].or(families)
+}
+
 // States of sockets in /proc/net (include/net/tcp_states.h).
 const (
 	stateUnconnected = "07" // of UDP
@@ -75,8 +81,7 @@ func (t Table) add(protocol Protocol, file io.Reader) error {
 		if err != nil {
 			return err
 		}
-		name := socketName{protocol, bound.Port()}
-		t[name] = t[name].or(familiesOf(bound.Addr()))
+		t.Set(protocol, bound.Port(), familiesOf(bound.Addr()))
 	}
 	return lines.Err()
 }

@@ -41,8 +41,7 @@ func fromSockDiag() (Table, error) {
 			if c.ipv6Only && c.Local.Addr() == netip.IPv6Unspecified() {
 				families.IPv4 = false
 			}
-			name := socketName{kind.protocol, c.Local.Port()}
-			table[name] = table[name].or(families)
+			table.Set(kind.protocol, c.Local.Port(), families)
 		})
 		if err != nil {
 			return nil, err

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
+	"github.com/fairlead-dev/fairlead/agent/tlsconn"
 )
 
 // Identity is who the sidecar is, and how it proves it: by Credential, or by the token in TokenFile, which is read anew each
@@ -60,7 +61,7 @@ type refusal struct{ wire.Welcome }
 func (r refusal) Error() string { return "the gateway refused: " + r.Welcome.Error }
 
 // dial opens an authenticated connection to the first address that answers.
-func (g *Gateway) dial(ctx context.Context, purpose wire.Purpose) (*tls.Conn, error) {
+func (g *Gateway) dial(ctx context.Context, purpose wire.Purpose) (*tlsconn.Conn, error) {
 	var errs []error
 	for _, address := range g.Addresses {
 		conn, err := g.dialOne(ctx, address, purpose)
@@ -75,7 +76,7 @@ func (g *Gateway) dial(ctx context.Context, purpose wire.Purpose) (*tls.Conn, er
 	return nil, errors.Join(errs...)
 }
 
-func (g *Gateway) dialOne(ctx context.Context, address netip.AddrPort, purpose wire.Purpose) (*tls.Conn, error) {
+func (g *Gateway) dialOne(ctx context.Context, address netip.AddrPort, purpose wire.Purpose) (*tlsconn.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	dialer := net.Dialer{KeepAlive: keepAlive}
@@ -84,7 +85,7 @@ func (g *Gateway) dialOne(ctx context.Context, address netip.AddrPort, purpose w
 	if err != nil {
 		return nil, err
 	}
-	conn := tls.Client(&network{Conn: plain}, g.config())
+	conn := tlsconn.Client(plain, g.config())
 	stop := context.AfterFunc(ctx, func() { _ = plain.SetDeadline(time.Unix(1, 0)) })
 	err = g.greet(ctx, conn, purpose)
 	if !stop() && err == nil {
@@ -98,7 +99,7 @@ func (g *Gateway) dialOne(ctx context.Context, address netip.AddrPort, purpose w
 }
 
 // greet shakes hands and says Hello.
-func (g *Gateway) greet(ctx context.Context, conn *tls.Conn, purpose wire.Purpose) error {
+func (g *Gateway) greet(ctx context.Context, conn *tlsconn.Conn, purpose wire.Purpose) error {
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func NewPool(gateway *Gateway, log *slog.Logger) *Pool {
 		if err != nil {
 			return nil, err
 		}
-		return flowConn{conn, conn.NetConn().(*network)}, nil
+		return conn, nil
 	}, log)
 }
 
