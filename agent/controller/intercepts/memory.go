@@ -88,6 +88,8 @@ type rootMemory struct {
 	noInstant string
 	// listen is where sidecars listen in the unprivileged way.
 	listen map[port]uint16
+	// unusable are ports where they could not.
+	unusable map[uint16]bool
 }
 
 func (m *memory) intercept(uid types.UID, now time.Time) *interceptMemory {
@@ -124,7 +126,7 @@ func (m *memory) service(name string) *serviceMemory {
 func (m *memory) root(w workload) *rootMemory {
 	known := m.roots[w]
 	if known == nil {
-		known = &rootMemory{listen: make(map[port]uint16)}
+		known = &rootMemory{listen: make(map[port]uint16), unusable: make(map[uint16]bool)}
 		m.roots[w] = known
 	}
 	return known

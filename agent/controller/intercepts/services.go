@@ -5,6 +5,7 @@ package intercepts
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,9 @@ const (
 	// Where sidecars listen in the unprivileged way: below the ports that the kernel chooses for callers (32768 and above,
 	// net.ipv4.ip_local_port_range).
 	listenFrom, listenPorts = 20000, 10000
+
+	// maxUnusable is how many ports are tried where something else has them.
+	maxUnusable = 20
 
 	// fightPause is how long a Service is left alone after somebody else put it back, doubled each time up to maxFightPause.
 	fightPause, maxFightPause = 5 * time.Second, 5 * time.Minute
@@ -121,7 +125,7 @@ func (m *memory) listen(w *world, root workload, members []*member, p port) uint
 	if number, ok := known[p]; ok {
 		return number
 	}
-	taken := make(map[uint16]bool)
+	taken := maps.Clone(m.root(root).unusable)
 	for _, number := range known {
 		taken[number] = true
 	}

@@ -118,3 +118,16 @@ func TestServiceThatNobodyWantsIsPutBack(t *testing.T) {
 		t.Errorf("%+v", s.w.services[0])
 	}
 }
+
+func TestPortThatSomethingElseHas(t *testing.T) {
+	s := newStage(t)
+	s.taken = map[uint16]bool{28080: true, 28081: true}
+	s.pod("api-a")
+	s.service("api", intstr.FromInt32(8080))
+	s.intercept("ana", redirect(v1alpha1.RedirectUnprivileged))
+	s.settle()
+	s.wantPhase("api-ana", v1alpha1.InterceptActive, "")
+	if leads := s.w.services[0].Spec.Ports[0].TargetPort; leads != intstr.FromInt32(28082) {
+		t.Errorf("the service leads to %s", leads.String())
+	}
+}

@@ -34,6 +34,7 @@ type stage struct {
 	heardAt  map[string]time.Time // nobody: heard all the time
 	mute     bool                 // sidecars confirm nothing
 	refuse   string               // why the API server refuses containers with capabilities
+	taken    map[uint16]bool      // ports that something else in the pods has
 	last     plan
 }
 
@@ -263,7 +264,11 @@ func (s *stage) work(result wire.Result) {
 				r.Probe, r.ProbedAt = wire.Answer{Result: result, Local: "127.0.0.1:3000"}, s.w.now
 				state.Report.Rules = append(state.Report.Rules, r)
 			}
-			state.Report.Ports = append(state.Report.Ports, wire.PortReport{Port: p.Port, Protocol: p.Protocol, Redirected: !suspended, AppListens: true})
+			report := wire.PortReport{Port: p.Port, Protocol: p.Protocol, Redirected: !suspended, AppListens: true}
+			if s.taken[p.Listen] {
+				report.Redirected, report.Problem = false, "the address is in use"
+			}
+			state.Report.Ports = append(state.Report.Ports, report)
 		}
 		s.sidecars.states[uid] = state
 	}

@@ -102,10 +102,10 @@ func (c *claim) unprivilegedObstacle(w *world) string {
 	return strings.Join(obstacles, "; ")
 }
 
-// learn notes where the instant way turned out not to work.
+// learn notes what turned out not to work: the instant way, or a port to listen on.
 func learn(w *world, m *memory, claims []*claim) {
 	for _, c := range claims {
-		if c.fate != holds || c.mode != injector.Instant || modeOf(c.intercept.Spec.Redirect) != "" || modeOf(w.policy.Redirect) != "" {
+		if c.fate != holds {
 			continue
 		}
 		for _, member := range c.members {
@@ -114,10 +114,29 @@ func learn(w *world, m *memory, claims []*claim) {
 				continue
 			}
 			for _, p := range c.ports() {
-				if report, ok := findPort(state.Report, p); ok && !report.Redirected && report.AppListens && report.Problem != "" {
+				report, ok := findPort(state.Report, p)
+				if !ok || report.Redirected || report.Problem == "" {
+					continue
+				}
+				switch {
+				case c.mode == injector.Unprivileged:
+					m.listenElsewhere(w, c, member, p)
+				case report.AppListens && modeOf(c.intercept.Spec.Redirect) == "" && modeOf(w.policy.Redirect) == "":
 					m.root(c.root).noInstant = report.Problem
 				}
 			}
 		}
 	}
+}
+
+// listenElsewhere chooses another port for the sidecars of a workload where something in a pod has the one that they were
+// told. No Service may lead there: it is put back first.
+func (m *memory) listenElsewhere(w *world, c *claim, member *member, p port) {
+	root, known := m.root(c.root), m.pods[member.pod.UID]
+	number, chosen := root.listen[p]
+	if _, pointed := m.passing(w, member.pod)[p]; pointed || !chosen || known == nil || known.listens[p] != number || len(root.unusable) > maxUnusable {
+		return
+	}
+	root.unusable[number] = true
+	delete(root.listen, p)
 }
