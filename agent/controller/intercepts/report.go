@@ -34,6 +34,9 @@ const (
 	// connectWithin is how long a sidecar that runs may take to reach the gateway before that is called a problem.
 	connectWithin = 3 * time.Second
 
+	// spreadsWithin is how long the nodes' kube-proxies may take to follow a change of a Service (their minSyncPeriod).
+	spreadsWithin = time.Second
+
 	// missWithin is how long a sidecar that was in place may be out of touch before its pod counts as not covered: it
 	// connects again by itself within that time.
 	missWithin = 1500 * time.Millisecond
@@ -275,10 +278,13 @@ func (m *memory) unpointed(w *world, c *claim) string {
 			record, _ := restore.Read(l.service)
 			servicePort := l.service.Spec.Ports[l.index]
 			entry := record.Find(servicePort)
+			known := m.service(l.service.Name)
 			if entry != nil && servicePort.TargetPort.IntVal == entry.Listen {
+				if w.now.Sub(known.changedAt) < spreadsWithin {
+					return fmt.Sprintf("the nodes are hearing that service %s leads to the sidecars", l.service.Name)
+				}
 				continue
 			}
-			known := m.service(l.service.Name)
 			switch {
 			case known.problem != "":
 				return fmt.Sprintf("service %s can't be pointed at the sidecars: %s", l.service.Name, known.problem)
