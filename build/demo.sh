@@ -38,11 +38,19 @@ own_cluster_up() {
 	show curl -sS http://catalog/
 	show ping -c 2 inventory-0.inventory
 	show fairlead list
+	say "6. Intercept: requests with one header go to a program on the laptop; everybody else's go to the pod"
+	# The catalog as a developer would run it. It ends with the laptop.
+	on_laptop 'POD_NAME=this-laptop setsid shop catalog </dev/null >/dev/null 2>&1 &'
+	show fairlead intercept catalog --key demo --port 8080:http
+	show curl -sS http://front.shop/
+	show "curl -sS -H 'x-fairlead: demo' http://front.shop/"
 	cat <<TEXT
 
 Try next:
-  make laptop NAME=$name                      a shell on the laptop; fairlead and kubectl are on its PATH
+  make laptop NAME=$name                      a shell on the laptop; fairlead, kubectl and shop are on its PATH
   make laptop NAME=$name CMD='fairlead status'
+  make laptop NAME=$name CMD='fairlead intercepts'
+  make laptop NAME=$name CMD='fairlead leave catalog'
   make laptop NAME=$name CMD='fairlead disconnect'
   make demo-down                            takes everything down
 TEXT
@@ -65,7 +73,10 @@ given_cluster_up() {
 	*) [ -z "${IMAGE:-}" ] || image=(--image "$IMAGE") ;;
 	esac
 	say "2. Fairlead: the helper on this machine (asks for your password once), the gateway in the cluster"
-	bin/fairlead helper status >/dev/null 2>&1 || show $as_root "$PWD/bin/fairlead" helper install
+	# sudo says who is let in; root alone has to.
+	local who=()
+	[ -n "$as_root" ] || who=(--user "${SUDO_USER:-root}")
+	bin/fairlead helper status >/dev/null 2>&1 || show $as_root "$PWD/bin/fairlead" helper install "${who[@]}"
 	show fairlead gateway install "${image[@]}"
 	say "3. Connect"
 	show fairlead connect
@@ -81,9 +92,13 @@ TEXT
 
 given_cluster_down() {
 	run=on_this_machine
-	show fairlead quit
-	show fairlead gateway uninstall
-	show $as_root "$PWD/bin/fairlead" helper uninstall
+	# What is not there any more must not keep the rest: 30 is a gateway that is not installed.
+	local failed=0
+	show fairlead disconnect || failed=1
+	show fairlead gateway uninstall || [ $? = 30 ] || failed=1
+	show $as_root "$PWD/bin/fairlead" helper uninstall || failed=1
+	show fairlead quit || failed=1
+	return $failed
 }
 
 # Network namespaces and containers are root's; joining a cluster of one's own is not.

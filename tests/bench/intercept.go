@@ -47,7 +47,7 @@ func (b *bench) intercepts(ctx context.Context) error {
 
 // serveLocally runs the shop's catalog on the laptop, on port 8080.
 func (b *bench) serveLocally(ctx context.Context) (func(), error) {
-	cmd := b.laptop.Command(ctx, harness.User, "env", "POD_NAME=laptop", b.env.Cluster.Programs().Shop, "catalog")
+	cmd := b.laptop.Command(ctx, harness.User, "env", "POD_NAME=laptop", "shop", "catalog")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("serve on the laptop: %w", err)

@@ -144,9 +144,6 @@ func (c *Cluster) Plan() Plan { return c.plan }
 // Folder has the cluster's state, logs and kubeconfigs.
 func (c *Cluster) Folder() string { return c.folder }
 
-// Programs are the files of the programs that the cluster was made of.
-func (c *Cluster) Programs() Binaries { return c.binaries }
-
 // Nodes is how many nodes there are.
 func (c *Cluster) Nodes() int { return len(c.nodes) }
 

@@ -227,15 +227,16 @@ func mergeAccounts(existing string, added []string) string {
 	return result.String()
 }
 
-// prepareLaptops puts kubectl on the PATH and starts the resolvers.
+// prepareLaptops puts kubectl and the shop's program, for a service on the laptop, on the PATH and starts the resolvers.
 func (c *Cluster) prepareLaptops(ctx context.Context) error {
 	tools, err := c.makeFolder("tools")
 	if err != nil {
 		return err
 	}
-	err = os.Symlink(c.binaries.Kubernetes, filepath.Join(tools, "kubectl"))
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("put kubectl on the laptops: %w", err)
+	for name, program := range map[string]string{"kubectl": c.binaries.Kubernetes, "shop": c.binaries.Shop} {
+		if err := os.Symlink(program, filepath.Join(tools, name)); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("put %s on the laptops: %w", name, err)
+		}
 	}
 	if c.config.Resolver != ResolverResolved {
 		return nil
