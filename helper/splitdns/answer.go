@@ -62,17 +62,24 @@ func (r *resolver) answer(ctx context.Context, request *dns.Msg) *dns.Msg {
 	}
 }
 
-// gatewayFirst asks the cluster, and upstream if the cluster has no such name or can't say.
+// gatewayFirst asks the cluster, and upstream if the cluster has no such name or can't say soon. What neither knows does
+// not exist only if the cluster said so: a gateway that is late must not make its names vanish.
 func (r *resolver) gatewayFirst(ctx context.Context, request *dns.Msg, rules *rules) *dns.Msg {
-	answer := r.forward(ctx, request, "gateway", rules.gateway, gatewayTries[:1])
+	answer := r.forward(ctx, request, "gateway, first", rules.gateway, gatewayTries[:1])
 	if answer.Rcode == dns.RcodeSuccess {
 		return answer
 	}
-	upstreams := r.upstreams()
-	if len(upstreams) == 0 {
+	var upstream *dns.Msg
+	if servers := r.upstreams(); len(servers) > 0 {
+		upstream = r.forward(ctx, request, "upstream", servers, upstreamTries)
+	}
+	switch {
+	case upstream != nil && (answer.Rcode == dns.RcodeNameError || upstream.Rcode == dns.RcodeSuccess):
+		return upstream
+	case answer.Rcode == dns.RcodeNameError:
 		return answer
 	}
-	return r.forward(ctx, request, "upstream", upstreams, upstreamTries)
+	return r.forward(ctx, request, "gateway", rules.gateway, gatewayTries[1:])
 }
 
 func (r *resolver) forward(ctx context.Context, request *dns.Msg, purpose string, servers []netip.AddrPort, tries []time.Duration) *dns.Msg {

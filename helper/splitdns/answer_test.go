@@ -358,3 +358,31 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// A name of the cluster does not vanish because the gateway is late, or can't say, and the world does not know it.
+func TestUnknownUpstreamIsNoProof(t *testing.T) {
+	var late atomic.Bool
+	gateway := serveNames(t, func(q dns.Question, _ bool) *dns.Msg {
+		switch {
+		case q.Name == "broken.dev.":
+			return withCode(dns.RcodeServerFailure)
+		case q.Name == "none.dev.":
+			return withCode(dns.RcodeNameError)
+		case !late.Swap(true):
+			return nil
+		}
+		return withAddress(q.Name, "10.96.0.7")
+	})
+	upstream := serveNames(t, func(dns.Question, bool) *dns.Msg { return withCode(dns.RcodeNameError) })
+	r := testResolver(gateway, upstream)
+	for _, c := range []struct{ name, want string }{
+		{"catalog.dev", "NOERROR 10.96.0.7"},
+		{"catalog.dev", "NOERROR 10.96.0.7"}, // nor for the second that follows
+		{"broken.dev", "SERVFAIL"},
+		{"none.dev", "NXDOMAIN"},
+	} {
+		if got := outcome(r.answer(t.Context(), question(c.name, dns.TypeA))); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
