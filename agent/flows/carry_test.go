@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
+	"github.com/fairlead-dev/fairlead/agent/tlsconn"
 )
 
 func TestFlowIsCarried(t *testing.T) {
@@ -124,7 +125,7 @@ func TestResetsArePassedOn(t *testing.T) {
 		t.Error("the laptop's reset came as an orderly end")
 	}
 	for name, end := range map[string]func(*sidecar){
-		"a reset":                func(c *sidecar) { reset(c.raw) },
+		"a reset":                func(c *sidecar) { tlsconn.Reset(c.raw) },
 		"an end without goodbye": func(c *sidecar) { c.raw.Close() },
 	} {
 		ended := make(chan error, 1)

@@ -4,7 +4,6 @@ package flows
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net/netip"
@@ -13,11 +12,12 @@ import (
 	"time"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
+	"github.com/fairlead-dev/fairlead/agent/tlsconn"
 )
 
 // control is the control connection of a sidecar.
 type control struct {
-	conn      *tls.Conn
+	conn      *tlsconn.Conn
 	source    netip.Addr
 	container string
 	wake      chan struct{} // one token: there is something to say
@@ -40,7 +40,7 @@ func (c *control) farewell(revision uint64, patience time.Duration) {
 }
 
 // serveControl holds a control connection until it ends.
-func (s *Server) serveControl(p *pod, hello wire.Hello, conn *tls.Conn) {
+func (s *Server) serveControl(p *pod, hello wire.Hello, conn *tlsconn.Conn) {
 	c := &control{conn: conn, source: sourceOf(conn), container: hello.Container, wake: make(chan struct{}, 1)}
 	if s.welcome(p, conn) != nil {
 		return

@@ -4,7 +4,6 @@ package flows
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,19 +11,19 @@ import (
 	"time"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
+	"github.com/fairlead-dev/fairlead/agent/tlsconn"
 )
 
 // flowConn is a sidecar's connection for one flow.
 type flowConn struct {
-	conn      *tls.Conn
-	batched   *batchConn // what it writes to
+	conn      *tlsconn.Conn
 	source    netip.Addr
 	container string
 }
 
 // serveFlow waits for the Open of a connection, and carries the flow.
-func (s *Server) serveFlow(ctx context.Context, p *pod, hello wire.Hello, conn *tls.Conn, batched *batchConn) {
-	c := &flowConn{conn: conn, batched: batched, source: sourceOf(conn), container: hello.Container}
+func (s *Server) serveFlow(ctx context.Context, p *pod, hello wire.Hello, conn *tlsconn.Conn) {
+	c := &flowConn{conn: conn, source: sourceOf(conn), container: hello.Container}
 	if !s.enqueue(p, c) {
 		s.counters.refused(reasonOverloaded)
 		_ = wire.WriteMessage(conn, wire.Welcome{Error: "too many connections of this pod wait for flows"}, wire.MaxOpen) // it may be gone
@@ -89,7 +88,7 @@ func (s *Server) open(ctx context.Context, p *pod, c *flowConn, open wire.Open, 
 	if err := open.Validate(); err != nil {
 		return wire.Answer{Result: wire.NotIntercepted, Detail: "open: " + err.Error()}, nil
 	}
-	f := &flow{sidecar: c.conn, batched: c.batched, intercept: open.Intercept, port: Port{open.Port, open.Protocol}, kind: open.Kind}
+	f := &flow{sidecar: c.conn, intercept: open.Intercept, port: Port{open.Port, open.Protocol}, kind: open.Kind}
 	target, podName, refused := s.begin(p, c, f)
 	if refused != nil {
 		return *refused, nil
@@ -194,7 +193,7 @@ func (s *Server) ask(ctx context.Context, f *flow, target Target, podName string
 		err = laptop.SetDeadline(time.Time{})
 	}
 	if err != nil {
-		reset(laptop)
+		tlsconn.Reset(laptop)
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() {
 			return wire.Answer{}, errors.New("the laptop does not answer")

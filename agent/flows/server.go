@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
+	"github.com/fairlead-dev/fairlead/agent/tlsconn"
 )
 
 // Options is what a Server is made of.
@@ -155,7 +156,6 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 
 // serve handles one connection to its end.
 func (s *Server) serve(ctx context.Context, raw net.Conn) {
-	batched := &batchConn{Conn: raw}
 	defer context.AfterFunc(ctx, func() { raw.Close() })()
 	defer raw.Close()
 	source := sourceOf(raw)
@@ -163,7 +163,7 @@ func (s *Server) serve(ctx context.Context, raw net.Conn) {
 		s.counters.refused(reasonOverloaded)
 		return
 	}
-	conn := tls.Server(batched, s.tls)
+	conn := tlsconn.Server(raw, s.tls)
 	p, hello, err := s.greet(ctx, conn, source)
 	s.unmeet(source)
 	if err != nil {
@@ -174,13 +174,13 @@ func (s *Server) serve(ctx context.Context, raw net.Conn) {
 	case wire.PurposeControl:
 		s.serveControl(p, hello, conn)
 	case wire.PurposeFlow:
-		s.serveFlow(ctx, p, hello, conn, batched)
+		s.serveFlow(ctx, p, hello, conn)
 	}
 }
 
 // greet finds out whose connection it is, and answers refusals. After it returns without an error the Welcome is still to
 // be written.
-func (s *Server) greet(ctx context.Context, conn *tls.Conn, source netip.Addr) (*pod, wire.Hello, error) {
+func (s *Server) greet(ctx context.Context, conn *tlsconn.Conn, source netip.Addr) (*pod, wire.Hello, error) {
 	var hello wire.Hello
 	if err := conn.SetDeadline(time.Now().Add(s.timing.greet)); err != nil {
 		return nil, hello, err
@@ -213,7 +213,7 @@ func (s *Server) greet(ctx context.Context, conn *tls.Conn, source netip.Addr) (
 }
 
 // welcome tells a sidecar that it is let in, and lifts the deadline.
-func (s *Server) welcome(p *pod, conn *tls.Conn) error {
+func (s *Server) welcome(p *pod, conn *tlsconn.Conn) error {
 	if err := conn.SetDeadline(time.Now().Add(s.timing.greet)); err != nil {
 		return err
 	}

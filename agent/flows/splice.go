@@ -3,7 +3,6 @@
 package flows
 
 import (
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
+	"github.com/fairlead-dev/fairlead/agent/tlsconn"
 )
 
 // Buffers of a direction of a flow, in bytes. A flow that moves little has a small one; a large one is taken when the small
@@ -25,8 +25,7 @@ var largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
 
 // flow is a caller's connection on its way from a sidecar to a laptop.
 type flow struct {
-	sidecar   *tls.Conn
-	batched   *batchConn
+	sidecar   *tlsconn.Conn
 	intercept string
 	port      Port
 	kind      wire.FlowKind
@@ -52,7 +51,7 @@ func (f *flow) setLaptop(conn net.Conn) {
 	aborted := f.aborted
 	f.mu.Unlock()
 	if aborted {
-		reset(conn)
+		tlsconn.Reset(conn)
 	}
 }
 
@@ -65,9 +64,9 @@ func (f *flow) abort() {
 	if before {
 		return
 	}
-	reset(f.sidecar.NetConn())
+	f.sidecar.Reset()
 	if laptop != nil {
-		reset(laptop)
+		tlsconn.Reset(laptop)
 	}
 }
 
@@ -77,9 +76,6 @@ func (f *flow) carry(counters *counters) {
 	var other sync.WaitGroup
 	other.Go(func() {
 		toLaptop = move(f.laptop, f.sidecar, &counters.toLaptop)
-		if toLaptop == nil && f.batched.cut.Load() { // crypto/tls takes it for an orderly end
-			toLaptop = io.ErrUnexpectedEOF
-		}
 		if toLaptop == nil {
 			toLaptop = closeWrite(f.laptop)
 		}
@@ -87,7 +83,7 @@ func (f *flow) carry(counters *counters) {
 			f.abort()
 		}
 	})
-	fromLaptop := move(batchWriter{f.sidecar, f.batched}, f.laptop, &counters.fromLaptop)
+	fromLaptop := move(f.sidecar, f.laptop, &counters.fromLaptop)
 	if fromLaptop == nil {
 		fromLaptop = f.sidecar.CloseWrite()
 	}
@@ -137,94 +133,10 @@ func move(to io.Writer, from io.Reader, moved *atomic.Uint64) error {
 	}
 }
 
-// reset closes a connection with a RST where it is TCP.
-func reset(conn net.Conn) {
-	if batched, ok := conn.(*batchConn); ok {
-		conn = batched.Conn
-	}
-	if lingering, ok := conn.(interface{ SetLinger(seconds int) error }); ok {
-		_ = lingering.SetLinger(0) // fails only when it is closed
-	}
-	_ = conn.Close()
-}
-
 func closeWrite(conn net.Conn) error {
 	half, ok := conn.(interface{ CloseWrite() error })
 	if !ok {
 		return errors.New("the connection can't be closed one way")
 	}
 	return half.CloseWrite()
-}
-
-// batchConn joins the records that TLS makes of one large write into one write to the network, and knows whether the
-// connection was closed without TLS' own goodbye. Its zero value but for Conn writes at once.
-type batchConn struct {
-	net.Conn
-	cut  atomic.Bool // the network's end was reached; after TLS' goodbye nobody reads that far
-	mu   sync.Mutex
-	held []byte // nil while nothing is held back
-	on   bool
-}
-
-var batches = sync.Pool{New: func() any { return new([largeBuffer + 1<<10]byte) }}
-
-// Read implements net.Conn.
-func (c *batchConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if errors.Is(err, io.EOF) {
-		c.cut.Store(true)
-	}
-	return n, err
-}
-
-// Write implements net.Conn.
-func (c *batchConn) Write(b []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.on {
-		return c.Conn.Write(b)
-	}
-	c.held = append(c.held, b...)
-	return len(b), nil
-}
-
-// batch runs write and then sends what it wrote.
-func (c *batchConn) batch(write func() error) error {
-	array := batches.Get().(*[largeBuffer + 1<<10]byte)
-	defer batches.Put(array)
-	c.mu.Lock()
-	c.held, c.on = array[:0], true
-	c.mu.Unlock()
-	err := write()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	held := c.held
-	c.held, c.on = nil, false
-	if _, sendErr := c.Conn.Write(held); err == nil {
-		err = sendErr
-	}
-	return err
-}
-
-// batchWriter writes to a TLS connection over a batchConn, which more than one record needs.
-type batchWriter struct {
-	conn    *tls.Conn
-	batched *batchConn
-}
-
-const maxRecord = 16 << 10 // bytes in one TLS record (RFC 8446, section 5.1)
-
-// Write implements io.Writer.
-func (w batchWriter) Write(b []byte) (int, error) {
-	if len(b) <= maxRecord {
-		return w.conn.Write(b)
-	}
-	err := w.batched.batch(func() error {
-		_, err := w.conn.Write(b)
-		return err
-	})
-	if err != nil {
-		return 0, err
-	}
-	return len(b), nil
 }

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package tlsconn is the TLS connection between a sidecar and the gateway, as flows need it: crypto/tls' own, but an end of
+// the network without TLS' goodbye is not taken for the end of what the other side has to say, and large amounts cost few
+// system calls.
+//
+// It owns that, for both ends. Who may connect, and what is said, is not its business.
+package tlsconn
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	// maxRecord is what one TLS record holds at most, in bytes (RFC 8446, section 5.1).
+	maxRecord = 16 << 10
+
+	// bulk is how much is written to and read from the network at a time in bytes, when there is much.
+	bulk = 64 << 10
+
+	// overhead is more than TLS adds to a bulk of data: per record 5 bytes of header, 16 of the authentication code and 1 of type.
+	overhead = 1 << 10
+)
+
+var bulks = sync.Pool{New: func() any { return new([bulk + overhead]byte) }}
+
+// Conn is a TLS connection. Its methods may be called as those of tls.Conn.
+type Conn struct {
+	*tls.Conn
+	network *network
+	large   sync.Mutex // held while a large write is under way
+}
+
+// Server returns the server's end over a connection.
+func Server(conn net.Conn, config *tls.Config) *Conn {
+	n := &network{Conn: conn}
+	return &Conn{Conn: tls.Server(n, config), network: n}
+}
+
+// Client returns the client's end over a connection.
+func Client(conn net.Conn, config *tls.Config) *Conn {
+	n := &network{Conn: conn}
+	return &Conn{Conn: tls.Client(n, config), network: n}
+}
+
+// NetConn returns the connection that it was made of.
+func (c *Conn) NetConn() net.Conn { return c.network.Conn }
+
+// Read implements net.Conn. At the end it returns io.EOF only if the other side said that it is; otherwise
+// io.ErrUnexpectedEOF, as when the other side was killed.
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err == io.EOF && c.network.ended.Load() {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// Write implements net.Conn.
+func (c *Conn) Write(b []byte) (int, error) {
+	if len(b) <= maxRecord {
+		return c.Conn.Write(b)
+	}
+	if err := c.Handshake(); err != nil { // what that writes must not be held back
+		return 0, err
+	}
+	c.large.Lock()
+	defer c.large.Unlock()
+	written := 0
+	for written < len(b) {
+		piece := b[written:min(written+bulk, len(b))]
+		if err := c.network.batch(func() error {
+			_, err := c.Conn.Write(piece)
+			return err
+		}); err != nil {
+			return written, err
+		}
+		written += len(piece)
+	}
+	return written, nil
+}
+
+// Reset closes the connection without a goodbye, by a RST where it is TCP: the other side is to take it for broken off.
+func (c *Conn) Reset() { Reset(c.network.Conn) }
+
+// Reset closes a connection by a RST where it is TCP.
+func Reset(conn net.Conn) {
+	if lingering, ok := conn.(interface{ SetLinger(seconds int) error }); ok {
+		_ = lingering.SetLinger(0) // fails only when it is closed
+	}
+	_ = conn.Close()
+}
+
+// network is what crypto/tls reads from and writes to.
+type network struct {
+	net.Conn
+	ended atomic.Bool // its end was reached; after a goodbye nobody reads that far
+
+	// What was read beyond what TLS asked for. Only TLS reads, one call at a time.
+	ahead       *[bulk + overhead]byte // nil while there is nothing
+	first, last int
+	much        bool // the last read brought as much as it could
+
+	mu    sync.Mutex
+	joins bool // writes are held back
+	held  []byte
+}
+
+// Read implements net.Conn.
+func (n *network) Read(b []byte) (int, error) {
+	if n.ahead == nil {
+		if !n.much {
+			count, err := n.read(b)
+			n.much = count == len(b) && count >= maxRecord
+			return count, err
+		}
+		n.ahead = bulks.Get().(*[bulk + overhead]byte)
+		count, err := n.read(n.ahead[:])
+		n.first, n.last = 0, count
+		n.much = count >= maxRecord
+		if err != nil {
+			n.release()
+			return 0, err
+		}
+	}
+	count := copy(b, n.ahead[n.first:n.last])
+	if n.first += count; n.first == n.last {
+		n.release()
+	}
+	return count, nil
+}
+
+func (n *network) read(b []byte) (int, error) {
+	count, err := n.Conn.Read(b)
+	if errors.Is(err, io.EOF) {
+		n.ended.Store(true)
+	}
+	if count > 0 {
+		err = nil // it comes again
+	}
+	return count, err
+}
+
+func (n *network) release() {
+	bulks.Put(n.ahead)
+	n.ahead = nil
+}
+
+// Write implements net.Conn.
+func (n *network) Write(b []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.joins {
+		return n.Conn.Write(b)
+	}
+	n.held = append(n.held, b...)
+	return len(b), nil
+}
+
+// batch runs write, and sends what it wrote in one piece. One may run at a time.
+func (n *network) batch(write func() error) error {
+	array := bulks.Get().(*[bulk + overhead]byte)
+	defer bulks.Put(array)
+	n.mu.Lock()
+	n.held, n.joins = array[:0], true
+	n.mu.Unlock()
+	err := write()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	held := n.held
+	n.held, n.joins = nil, false
+	if _, sendErr := n.Conn.Write(held); err == nil {
+		err = sendErr
+	}
+	return err
+}
