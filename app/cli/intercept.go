@@ -214,33 +214,29 @@ func writeMade(w io.Writer, i localapi.Intercept, now time.Time) {
 
 // interceptHeadline is the truth about an intercept in one line.
 func interceptHeadline(i localapi.Intercept) string {
-	what := "Requests to " + workloadName(i) + " with " + strings.ReplaceAll(matchText(i), "\n", " and ")
-	switch {
-	case i.All:
-		what = "All traffic of " + workloadName(i)
-	}
-	verb := " come to this laptop"
+	what, come, goes := "requests to "+workloadName(i)+" with "+strings.ReplaceAll(matchText(i), "\n", " and "), "come", "go"
 	if i.All {
-		verb = " comes to this laptop"
+		what, come, goes = "all traffic of "+workloadName(i), "comes", "goes"
 	}
 	if i.Mirror {
-		what, verb = "Copies of "+strings.ToLower(what[:1])+what[1:], " come to this laptop"
+		what, come, goes = "copies of "+what, "come", "go"
+	}
+	because := ""
+	if i.Message != "" {
+		because = ": " + i.Message
 	}
 	switch i.Phase {
 	case "Active":
-		return what + verb + "."
+		return capitalized(what) + " " + come + " to this laptop."
 	case "Suspended":
-		return "Suspended: " + strings.ToLower(what[:1]) + what[1:] + " go to the app meanwhile."
+		if i.Mirror {
+			return "Suspended: " + what + " " + goes + sentence(" nowhere meanwhile"+because)
+		}
+		return "Suspended: " + what + " " + goes + sentence(" to the app meanwhile"+because)
+	case "":
+		return "Pending: " + sentence(what+because)
 	}
-	line := i.Phase
-	if line == "" {
-		line = "Pending"
-	}
-	line += ": " + strings.ToLower(what[:1]) + what[1:]
-	if i.Message != "" {
-		return line + "; " + sentence(i.Message)
-	}
-	return line + "."
+	return i.Phase + ": " + sentence(what+because)
 }
 
 // workloadName is the kind and name of an intercepted workload, as kubectl has it.
