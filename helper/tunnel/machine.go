@@ -86,7 +86,7 @@ func (p *Prepared) Up(ctx context.Context, wanted api.Tunnel, journal *restore.J
 		return nil, err
 	}
 
-	device, name, err := openDevice()
+	device, name, err := openDevice(p.log)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func (p *Prepared) Up(ctx context.Context, wanted api.Tunnel, journal *restore.J
 }
 
 // openDevice makes the tunnel's interface under the first name that is free.
-func openDevice() (tun.Device, string, error) {
+func openDevice(log *slog.Logger) (tun.Device, string, error) {
 	var last error
 	for i := range maxDevices {
 		name := deviceName(i)
@@ -132,6 +132,9 @@ func openDevice() (tun.Device, string, error) {
 		}
 		if name, err = device.Name(); err != nil {
 			return nil, "", errors.Join(fmt.Errorf("read name of tunnel interface: %w", err), device.Close())
+		}
+		if err := setQueueLength(name); err != nil { // it works all the same
+			log.Warn("the tunnel interface keeps its short queue", "error", err)
 		}
 		return device, name, nil
 	}
