@@ -45,19 +45,16 @@ type datagramFlows struct {
 	datagrams Datagrams
 	log       *slog.Logger
 
-	mu     sync.Mutex
-	rules  []wire.Rule
-	counts map[string]*flowCounts // by intercept
-	flows  map[netip.AddrPort]*datagramFlow
-	log1   requestsLog
-	ended  context.Context
-	end    context.CancelFunc
+	mu       sync.Mutex
+	rules    []wire.Rule
+	counts   map[string]*flowCounts // by intercept
+	flows    map[netip.AddrPort]*datagramFlow
+	requests []wire.Request // flows that were decided on since the last report
+	ended    context.Context
+	end      context.CancelFunc
 }
 
 type flowCounts struct{ matched, fallenBack int64 }
-
-// requestsLog are the flows that were decided on since the last report.
-type requestsLog []wire.Request
 
 // datagramFlow is one client.
 type datagramFlow struct {
@@ -102,8 +99,8 @@ func (f *datagramFlows) reports() ([]wire.InterceptReport, []wire.Request, int) 
 			Matched: counts.matched, FallenBack: counts.fallenBack,
 		})
 	}
-	requests := f.log1
-	f.log1 = nil
+	requests := f.requests
+	f.requests = nil
 	return reports, requests, len(f.flows)
 }
 
@@ -221,7 +218,7 @@ func (f *datagramFlows) openLaptop(ctx context.Context, flow *datagramFlow, rule
 			request.Reason = string(wire.LaptopAway)
 		}
 	}
-	f.log1 = latest(append(f.log1, request))
+	f.requests = latest(append(f.requests, request))
 	return conn
 }
 

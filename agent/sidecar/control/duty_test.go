@@ -88,9 +88,11 @@ func (m *machine) happened() string {
 
 type fakeRedirect struct{ *machine }
 
-func (r fakeRedirect) Listeners() []*net.TCPListener            { return nil }
-func (r fakeRedirect) Datagrams(port uint16) (Datagrams, error) { return nil, errors.New("no datagrams") }
-func (r fakeRedirect) Close() error                             { r.note("close redirect"); return nil }
+func (r fakeRedirect) Listeners() []*net.TCPListener { return nil }
+func (r fakeRedirect) Datagrams(port uint16) (Datagrams, error) {
+	return nil, errors.New("no datagrams")
+}
+func (r fakeRedirect) Close() error { r.note("close redirect"); return nil }
 
 func (r fakeRedirect) Set(ports []redirect.Port) error {
 	var names []string

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,12 +208,22 @@ func TestFlows(t *testing.T) {
 	for _, conn := range idle[1:] {
 		_ = conn.NetConn().Close()
 	}
-	go func() {
+	var result atomic.Value
+	result.Store(wire.Accepted)
+	serve := func(conn arrival) {
 		var open wire.Open
-		_ = wire.ReadMessage(idle[0], &open, wire.MaxOpen)
-		_ = wire.WriteMessage(idle[0], wire.Answer{Result: wire.Accepted}, wire.MaxOpen)
-		_, _ = io.Copy(idle[0], idle[0])
-		_ = idle[0].CloseWrite()
+		if wire.ReadMessage(conn, &open, wire.MaxOpen) != nil {
+			return
+		}
+		_ = wire.WriteMessage(conn, wire.Answer{Result: result.Load().(wire.Result)}, wire.MaxOpen)
+		_, _ = io.Copy(conn, conn)
+		_ = conn.CloseWrite()
+	}
+	go serve(idle[0])
+	go func() {
+		for conn := range g.arrived { // the pool fills up again
+			go serve(conn)
+		}
 	}()
 	conn, answer, err := pool.Open(ctx, wire.Open{Intercept: "one", Port: 8080, Protocol: "TCP", Kind: wire.FlowRaw})
 	if err != nil || answer.Result != wire.Accepted {
@@ -227,17 +238,7 @@ func TestFlows(t *testing.T) {
 	if got, err := io.ReadAll(conn); string(got) != "hello" || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
-	// The pool fills up again, and a refusal is an answer.
-	next := g.nextFor(wire.PurposeFlow)
-	go func() {
-		for _, conn := range []arrival{next, g.nextFor(wire.PurposeFlow), g.nextFor(wire.PurposeFlow)} {
-			var open wire.Open
-			go func() {
-				_ = wire.ReadMessage(conn, &open, wire.MaxOpen)
-				_ = wire.WriteMessage(conn, wire.Answer{Result: wire.NobodyListens}, wire.MaxOpen)
-			}()
-		}
-	}()
+	result.Store(wire.NobodyListens)
 	refused, answer, err := pool.Open(ctx, wire.Open{Intercept: "one", Port: 8080, Protocol: "TCP", Kind: wire.FlowRaw})
 	if refused != nil || answer.Result != wire.NobodyListens || err != nil {
 		t.Errorf("%v, %+v, %v", refused, answer, err)
@@ -262,4 +263,3 @@ func TestAnOpenThatNobodyAnswersEnds(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
-

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/fairlead-dev/fairlead/agent/api/wire"
+	"github.com/fairlead-dev/fairlead/agent/redirect"
+)
+
+// fakeDatagrams are redirected datagrams and the replies to them.
+type fakeDatagrams struct {
+	arrive chan redirect.Datagram
+	closed chan struct{}
+	reply  chan reply
+}
+
+type reply struct {
+	client  netip.AddrPort
+	payload string
+}
+
+func (f *fakeDatagrams) Read() (redirect.Datagram, error) {
+	select {
+	case d := <-f.arrive:
+		return d, nil
+	case <-f.closed:
+		return redirect.Datagram{}, net.ErrClosed
+	}
+}
+
+func (f *fakeDatagrams) Reply(to redirect.Datagram, payload []byte) error {
+	f.reply <- reply{to.Client, string(payload)}
+	return nil
+}
+
+func (f *fakeDatagrams) Close() error { close(f.closed); return nil }
+
+// laptopOpener gives each flow a laptop that echoes datagrams, or refuses.
+type laptopOpener struct {
+	refuse wire.Result
+	opens  chan wire.Open
+}
+
+func (l laptopOpener) Open(_ context.Context, open wire.Open) (Conn, wire.Answer, error) {
+	l.opens <- open
+	if l.refuse != "" {
+		return nil, wire.Answer{Result: l.refuse}, nil
+	}
+	near, far := net.Pipe()
+	go func() {
+		buffer := make([]byte, maxDatagram)
+		for {
+			payload, err := readDatagram(far, buffer)
+			if err != nil {
+				return
+			}
+			if writeDatagram(far, append([]byte("laptop "), payload...)) != nil {
+				return
+			}
+		}
+	}()
+	return pipe{near}, wire.Answer{Result: wire.Accepted}, nil
+}
+
+type pipe struct{ net.Conn }
+
+func (p pipe) CloseWrite() error { return p.Close() }
+
+// datagramStage is a port of UDP whose app answers at loopback.
+func datagramStage(t *testing.T, opener laptopOpener, rule wire.Rule) (*datagramFlows, *fakeDatagrams, func(client, payload string) reply) {
+	t.Helper()
+	app, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = app.Close() })
+	go func() {
+		buffer := make([]byte, maxDatagram)
+		for {
+			n, from, err := app.ReadFromUDPAddrPort(buffer)
+			if err != nil {
+				return
+			}
+			_, _ = app.WriteToUDPAddrPort(append([]byte("app "), buffer[:n]...), from)
+		}
+	}()
+	port := app.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	duty := newMachine().duty()
+	duty.pool = opener
+	fake := &fakeDatagrams{make(chan redirect.Datagram), make(chan struct{}), make(chan reply, 10)}
+	flows := duty.newDatagramFlows(port, fake)
+	flows.setRules([]wire.Rule{rule})
+	t.Cleanup(flows.close)
+	target := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)
+	return flows, fake, func(client, payload string) reply {
+		fake.arrive <- redirect.Datagram{Client: netip.MustParseAddrPort(client), Target: target, Payload: []byte(payload)}
+		select {
+		case r := <-fake.reply:
+			return r
+		case <-time.After(patience):
+			t.Fatal("no reply")
+			return reply{}
+		}
+	}
+}
+
+func TestDatagramsGoToTheLaptop(t *testing.T) {
+	opener := laptopOpener{opens: make(chan wire.Open, 10)}
+	flows, _, exchange := datagramStage(t, opener, wire.Rule{Intercept: "one"})
+	for _, client := range []string{"10.0.0.1:1000", "10.0.0.2:1000"} {
+		for _, payload := range []string{"hello", "", "again"} {
+			if got, want := exchange(client, payload), (reply{netip.MustParseAddrPort(client), "laptop " + payload}); got != want {
+				t.Errorf("%+v, want %+v", got, want)
+			}
+		}
+		open := <-opener.opens
+		if open.Client.String() != client || open.Kind != wire.FlowRaw || open.Protocol != "UDP" || open.Validate() != nil {
+			t.Errorf("%+v", open)
+		}
+	}
+	reports, requests, open := flows.reports()
+	if len(opener.opens) != 0 || open != 2 || reports[0].Matched != 2 || len(requests) != 2 || requests[0].To != "laptop" {
+		t.Errorf("%d flows, reports %+v, requests %+v", open, reports, requests)
+	}
+}
+
+func TestDatagramsFallBackToTheApp(t *testing.T) {
+	opener := laptopOpener{refuse: wire.NobodyListens, opens: make(chan wire.Open, 10)}
+	flows, _, exchange := datagramStage(t, opener, wire.Rule{Intercept: "one"})
+	if got := exchange("10.0.0.1:1000", "hello"); got.payload != "app hello" {
+		t.Errorf("%+v", got)
+	}
+	reports, requests, _ := flows.reports()
+	if reports[0].FallenBack != 1 || reports[0].Matched != 0 || requests[0].To != "app" || requests[0].Reason != string(wire.NobodyListens) {
+		t.Errorf("%+v, %+v", reports, requests)
+	}
+}
+
+func TestDatagramsOfASuspendedRuleGoToTheApp(t *testing.T) {
+	opener := laptopOpener{opens: make(chan wire.Open, 10)}
+	_, _, exchange := datagramStage(t, opener, wire.Rule{Intercept: "one", Suspended: true})
+	if got := exchange("10.0.0.1:1000", "hello"); got.payload != "app hello" || len(opener.opens) != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestMirroredDatagramsAreAnsweredByTheApp(t *testing.T) {
+	opener := laptopOpener{opens: make(chan wire.Open, 10)}
+	_, fake, exchange := datagramStage(t, opener, wire.Rule{Intercept: "one", Mirror: true})
+	for range 3 {
+		if got := exchange("10.0.0.1:1000", "hello"); got.payload != "app hello" {
+			t.Errorf("%+v", got)
+		}
+	}
+	if len(opener.opens) != 1 || len(fake.reply) != 0 {
+		t.Errorf("%d opens, %d more replies", len(opener.opens), len(fake.reply))
+	}
+}
+
+func FuzzReadDatagram(f *testing.F) {
+	f.Add([]byte{0, 0})
+	f.Add([]byte{0, 5, 'h', 'e', 'l', 'l', 'o', 0, 1, 'x'})
+	f.Add([]byte{255, 255, 1})
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		reader, buffer := bytes.NewReader(stream), make([]byte, maxDatagram)
+		var again bytes.Buffer
+		for {
+			payload, err := readDatagram(reader, buffer)
+			if err != nil {
+				break
+			}
+			if err := writeDatagram(&again, payload); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if whole, _ := io.ReadAll(&again); !bytes.HasPrefix(stream, whole) {
+			t.Errorf("%x became %x", stream, whole)
+		}
+	})
+}
