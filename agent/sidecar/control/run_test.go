@@ -74,18 +74,22 @@ func TestOrdersAreReported(t *testing.T) {
 	if len(report.Ports) != 1 || !report.Ports[0].Redirected || len(report.Rules) != 1 {
 		t.Errorf("%+v", report)
 	}
-	// The probe comes over a flow connection, and is reported.
-	flow := r.gateway.nextFor(wire.PurposeFlow)
-	var open wire.Open
-	if err := wire.ReadMessage(flow, &open, wire.MaxOpen); err != nil {
-		t.Fatal(err)
-	}
-	if open.Kind != wire.FlowProbe || open.Intercept != "one" || open.Port != 8080 || open.Validate() != nil {
-		t.Errorf("%+v", open)
-	}
+	// The probe comes over one of the flow connections, and is reported.
 	answer := wire.Answer{Result: wire.NobodyListens, Local: "127.0.0.1:3000"}
-	if err := wire.WriteMessage(flow, answer, wire.MaxOpen); err != nil {
-		t.Fatal(err)
+	opens := make(chan wire.Open, 10)
+	go func() {
+		for flow := range r.gateway.arrived {
+			go func() {
+				var open wire.Open
+				if wire.ReadMessage(flow, &open, wire.MaxOpen) == nil {
+					opens <- open
+					_ = wire.WriteMessage(flow, answer, wire.MaxOpen)
+				}
+			}()
+		}
+	}()
+	if open := <-opens; open.Kind != wire.FlowProbe || open.Intercept != "one" || open.Port != 8080 || open.Validate() != nil {
+		t.Errorf("%+v", open)
 	}
 	conn.report(t, func(r wire.Report) bool { return r.Rules[0].Probe == answer })
 	if !r.client.Ordered() {
