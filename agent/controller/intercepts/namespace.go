@@ -23,6 +23,9 @@ import (
 // fillWithin is how long the watches of a namespace may take to begin before that is called a problem.
 const fillWithin = 3 * time.Second
 
+// maxRest bounds the pause between two looks at a namespace.
+const maxRest = 100 * time.Millisecond
+
 // podSecurityLabel holds a namespace to a Pod Security level (KEP-2579).
 const podSecurityLabel = "pod-security.kubernetes.io/enforce"
 
@@ -86,7 +89,9 @@ func (n *namespace) run(ctx context.Context) {
 			}
 			continue
 		}
+		before := time.Now()
 		busy, err := n.look(ctx)
+		pace(ctx, time.Since(before))
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -106,6 +111,15 @@ func (n *namespace) run(ctx context.Context) {
 		if !busy && err == nil && n.idle(ctx) {
 			return
 		}
+	}
+}
+
+// pace keeps a namespace with very many pods, of which something is always new, from taking more than a quarter of a
+// processor.
+func pace(ctx context.Context, took time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(min(3*took, maxRest)):
 	}
 }
 

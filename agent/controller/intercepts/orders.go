@@ -193,7 +193,7 @@ func speaks(w *world, member *member, p port) string {
 	var names []string
 	for i := range w.services {
 		service := &w.services[i]
-		if !slices.ContainsFunc(w.selected(service), func(pod *corev1.Pod) bool { return pod.UID == member.pod.UID }) {
+		if !selects(service, member.pod) {
 			continue
 		}
 		record, _ := restore.Read(service)

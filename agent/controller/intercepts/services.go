@@ -11,7 +11,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/fairlead-dev/fairlead/agent/api/restore"
@@ -44,10 +43,14 @@ type lead struct {
 // leads finds the Services that lead to a port of members. obstacle says why those can't be pointed at sidecars;
 // headless names Services whose callers go to pods by their own addresses.
 func (w *world) leads(members []*member, p port) (found []lead, headless []string, obstacle string) {
+	meant := make(map[*corev1.Pod]bool, len(members))
+	for _, m := range members {
+		meant[m.pod] = true
+	}
 	for i := range w.services {
 		service := &w.services[i]
 		selected := w.selected(service)
-		if !slices.ContainsFunc(selected, func(pod *corev1.Pod) bool { return holdsPod(members, pod) }) {
+		if !slices.ContainsFunc(selected, func(pod *corev1.Pod) bool { return meant[pod] }) {
 			continue
 		}
 		record, _ := restore.Read(service)
@@ -66,7 +69,7 @@ func (w *world) leads(members []*member, p port) (found []lead, headless []strin
 				continue
 			}
 			for _, pod := range selected {
-				if !holdsPod(members, pod) {
+				if !meant[pod] {
 					obstacle = fmt.Sprintf("service %s also selects pod %s, which is not meant", service.Name, pod.Name)
 				}
 			}
@@ -87,16 +90,32 @@ func (w *world) selected(service *corev1.Service) []*corev1.Pod {
 	if len(service.Spec.Selector) == 0 || service.Spec.Type == corev1.ServiceTypeExternalName {
 		return nil
 	}
-	selector := labels.SelectorFromSet(service.Spec.Selector)
+	if known, ok := w.selections[service]; ok {
+		return known
+	}
 	var pods []*corev1.Pod
 	for i := range w.pods {
 		pod := &w.pods[i]
 		ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed || pod.DeletionTimestamp != nil
-		if !ended && selector.Matches(labels.Set(pod.Labels)) {
+		if !ended && selects(service, pod) {
 			pods = append(pods, pod)
 		}
 	}
+	if w.selections == nil {
+		w.selections = make(map[*corev1.Service][]*corev1.Pod)
+	}
+	w.selections[service] = pods
 	return pods
+}
+
+// selects reports whether a Service's selector fits a pod.
+func selects(service *corev1.Service, pod *corev1.Pod) bool {
+	for name, value := range service.Spec.Selector {
+		if pod.Labels[name] != value {
+			return false
+		}
+	}
+	return len(service.Spec.Selector) > 0
 }
 
 func holdsPod(members []*member, pod *corev1.Pod) bool {
@@ -177,8 +196,7 @@ func (m *memory) passing(w *world, pod *corev1.Pod) map[port]uint16 {
 	for i := range w.services {
 		service := &w.services[i]
 		known := m.services[service.Name]
-		if known == nil || known.record == nil || len(service.Spec.Selector) == 0 ||
-			!labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(pod.Labels)) {
+		if known == nil || known.record == nil || !selects(service, pod) {
 			continue
 		}
 		for _, entry := range known.record.Ports {

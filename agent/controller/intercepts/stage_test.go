@@ -182,7 +182,7 @@ func (s *stage) get(name string) *v1alpha1.Intercept {
 
 // look decides once and has the API server do what was decided.
 func (s *stage) look() {
-	s.t.Helper()
+	s.w.selections = nil
 	s.last = decide(&s.w, s.m, s.sidecars)
 	for _, i := range s.last.injections {
 		known := s.m.pod(i.member.pod.UID)
@@ -276,7 +276,6 @@ func (s *stage) work(result wire.Result) {
 
 // settle looks and works until nothing changes.
 func (s *stage) settle() {
-	s.t.Helper()
 	for range 8 {
 		s.look()
 		s.work(wire.Accepted)

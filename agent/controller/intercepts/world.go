@@ -33,7 +33,7 @@ func (p Policy) maxDuration() time.Duration {
 	return p.MaxDuration
 }
 
-// world is all that decisions about a namespace are made from. Nothing in it is changed.
+// world is all that decisions about a namespace are made from. Nothing in it is changed. It is for one decision.
 type world struct {
 	now     time.Time
 	started time.Time // when this gateway began to serve
@@ -52,6 +52,8 @@ type world struct {
 	sidecars injector.Settings
 	heard    func(connection string) time.Time
 	state    func(pod types.UID) flows.State
+
+	selections map[*corev1.Service][]*corev1.Pod // what selected has found out
 }
 
 // settleAfter is how long after its start a gateway takes nobody for silent, and takes no intercept to be less than it was
