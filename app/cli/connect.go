@@ -72,6 +72,10 @@ func (p *program) connect(ctx context.Context, options session.Options) error {
 	if err != nil {
 		return err
 	}
+	was, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
 	following, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
@@ -89,6 +93,7 @@ func (p *program) connect(ctx context.Context, options session.Options) error {
 	return p.answer(status, func(w io.Writer) {
 		try := example(around, status)
 		progress.end()
+		p.warnLeft(was, status)
 		writeConnected(w, status, try)
 	})
 }

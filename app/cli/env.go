@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 
@@ -118,7 +117,7 @@ func (p *program) writeEnvironment(found localapi.Environment, format environmen
 	if f.file != "" {
 		err = environment.WriteFile(f.file, text)
 	} else {
-		_, err = io.WriteString(p.stdout, string(text))
+		_, err = p.stdout.Write(text)
 	}
 	if err != nil {
 		return err

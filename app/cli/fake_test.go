@@ -44,6 +44,7 @@ type fakeAnswers struct {
 	Gateway    localapi.Gateway    `json:"gateway"`
 
 	Intercept   localapi.Intercept   `json:"intercept"`
+	Refused     *problem.Problem     `json:"refused"` // of Intercept
 	Intercepts  localapi.Intercepts  `json:"intercepts"`
 	Leaving     localapi.Left        `json:"leaving"`
 	Environment localapi.Environment `json:"environment"`
@@ -226,6 +227,9 @@ func (f *fake) Intercept(ctx context.Context, r localapi.InterceptRequest, progr
 	if f.answers.Hang {
 		<-ctx.Done()
 		return localapi.Intercept{}, problem.New(problem.Cancelled, "", "the intercept was interrupted; it has been left again")
+	}
+	if f.answers.Refused != nil {
+		return localapi.Intercept{}, f.answers.Refused
 	}
 	made := f.answers.Intercept
 	made.Attached = r.Attached

@@ -14,6 +14,7 @@ import (
 	"github.com/fairlead-dev/fairlead/app/localapi"
 	"github.com/fairlead-dev/fairlead/backend/environment"
 	"github.com/fairlead-dev/fairlead/backend/problem"
+	"github.com/fairlead-dev/fairlead/backend/session"
 )
 
 // interceptFlags are the flags of intercept that are not in the request.
@@ -132,7 +133,7 @@ func (p *program) intercept(ctx context.Context, f interceptFlags) error {
 	if err != nil {
 		return err
 	}
-	context.AfterFunc(ctx, func() { progress.say("Leaving again") })
+	defer context.AfterFunc(ctx, func() { progress.say("Leaving again") })()
 	variables, err := p.interceptEnvironment(ctx, client, f, format)
 	if err != nil {
 		return err
@@ -161,6 +162,14 @@ func (p *program) intercept(ctx context.Context, f interceptFlags) error {
 func (p *program) interceptEnvironment(ctx context.Context, client *localapi.Client, f interceptFlags, format environment.Format) ([]environment.Variable, error) {
 	if f.envFile == "" && len(f.command) == 0 {
 		return nil, nil
+	}
+	status, err := client.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if status.State != session.Connected { // before anything is written
+		return nil, problem.New(problem.NotConnected, "Connect first: fairlead connect. 'fairlead status' says where it stands.",
+			"an intercept needs a connection to the cluster, and there is none at the moment")
 	}
 	found, err := client.Environment(ctx, localapi.EnvironmentRequest{
 		Target: localapi.Target{Namespace: f.request.Namespace}, Workload: f.request.Workload, Container: f.request.Container, Secrets: true,

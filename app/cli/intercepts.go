@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -235,4 +236,14 @@ func interceptsLine(s localapi.Status) string {
 		return ""
 	}
 	return " Intercepts: " + strings.Join(parts, "; ") + "."
+}
+
+// warnLeft says which intercepts a new connection has cost.
+func (p *program) warnLeft(was, now localapi.Status) {
+	for _, i := range was.Intercepts {
+		kept := slices.ContainsFunc(now.Intercepts, func(k localapi.Intercept) bool { return k.ID == i.ID })
+		if !kept && i.Phase != "Ended" {
+			p.warn("The connection before was ended, and with it the intercept of %s was left.", workloadName(i))
+		}
+	}
 }
