@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fairlead-dev/fairlead/agent/api/carrier"
 )
 
 func TestRemovePeerEndsItsFlows(t *testing.T) {
@@ -37,6 +39,27 @@ func TestRemovePeerEndsItsFlows(t *testing.T) {
 	if stats, err := tunnel.Stats(); err != nil || len(stats.Peers) != 0 {
 		t.Errorf("%d peers left, %v", len(stats.Peers), err)
 	}
+}
+
+// A gateway that was started anew says so in its answers to probes, until the laptop has made a handshake.
+func TestProbesSayThatThereIsNoSession(t *testing.T) {
+	tunnel, _ := newTunnel(t, Config{})
+	l := newLaptop(t, tunnel, 1, 1280)
+	l.useRelay(tunnel)
+	until := func(want bool) {
+		t.Helper()
+		deadline := time.Now().Add(10 * time.Second)
+		for l.probe(tunnel, carrier.Probe{TunnelMTU: 1400}).NoSession != want {
+			if time.Now().After(deadline) {
+				t.Fatalf("answers don't say that NoSession is %v", want)
+			}
+		}
+	}
+	until(true)
+	if err := ping(t, l, l.peer.Gateway[0].String(), 56); err != nil {
+		t.Fatal(err)
+	}
+	until(false)
 }
 
 // A connection to a laptop can be reset, so that the program there learns that the caller broke off.

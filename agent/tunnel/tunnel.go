@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/curve25519"
@@ -75,6 +76,7 @@ type Tunnel struct {
 	mux    *mux
 	budget netstack.Budget
 	public Key
+	looked atomic.Int64 // when handshakes were last looked at, Unix time in nanoseconds
 
 	mu     sync.Mutex // serializes changes of peers
 	closed bool
@@ -99,11 +101,12 @@ func New(config Config) (*Tunnel, error) {
 	t.budget.Max = config.Limits.ReceiveBytes
 	t.mux = newMux()
 	t.bind = wireguard.NewBind(config.PrivateKey, wireguard.Events{
-		Drained:  t.mux.release,
-		Sent:     t.mux.out.done,
-		Received: t.mux.received,
-		Probed:   t.mux.probed,
-		TooBig:   t.mux.tooBig,
+		Drained:   t.mux.release,
+		Sent:      t.mux.out.done,
+		Received:  t.mux.received,
+		Probed:    t.mux.probed,
+		NoSession: t.noSession,
+		TooBig:    t.mux.tooBig,
 	}, config.Log)
 	t.mux.wayOf = t.bind.WayOf
 	t.device = device.NewDevice(t.mux, t.bind, deviceLogger(config.Log))
@@ -269,6 +272,34 @@ func (t *Tunnel) Heard(publicKey Key) time.Time {
 		return m.lastHeard()
 	}
 	return time.Time{}
+}
+
+// lookPause is the least time between two looks at WireGuard's handshakes.
+const lookPause = 200 * time.Millisecond
+
+// noSession reports whether a laptop has made no handshake with this process, so that nothing can be sent to it.
+// It knows that a moment after it was asked first: WireGuard can't be asked from where it receives.
+func (t *Tunnel) noSession(publicKey Key) bool {
+	m := t.mux.find(publicKey)
+	if m == nil || m.session.Load()&knownSession != 0 {
+		return false
+	}
+	now := time.Now().UnixNano()
+	if last := t.looked.Load(); now-last > int64(lookPause) && t.looked.CompareAndSwap(last, now) {
+		go t.lookAtHandshakes()
+	}
+	return m.stranger.Load()
+}
+
+func (t *Tunnel) lookAtHandshakes() {
+	state, err := readDevice(t.device)
+	if err != nil {
+		return // it is closed
+	}
+	for _, m := range t.mux.all() {
+		peer, known := state.peers[m.config.Load().PublicKey]
+		m.stranger.Store(known && peer.lastHandshake.IsZero())
+	}
 }
 
 // drainTime is how long Close waits for the last packets to leave.

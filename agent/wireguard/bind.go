@@ -47,6 +47,8 @@ type Events struct {
 	// Probed says that a peer has proved to be there on a carrier, and which MTU it uses in the tunnel over it, in
 	// bytes; 0 if it does not say.
 	Probed func(publicKey [32]byte, by Carrier, mtu int)
+	// NoSession reports whether WireGuard has no session with a peer that has just probed.
+	NoSession func(publicKey [32]byte) bool
 	// TooBig says that the path to a UDP address does not take a datagram of this size, in bytes of UDP payload.
 	TooBig func(to netip.AddrPort, size int)
 }

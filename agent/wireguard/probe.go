@@ -57,5 +57,6 @@ func (b *Bind) answerProbe(datagram []byte, by Carrier) []byte {
 		b.events.Probed(peer.public, by, probe.TunnelMTU)
 	}
 	probe.Kind = carrier.ProbeReply
+	probe.NoSession = b.events.NoSession != nil && b.events.NoSession(peer.public)
 	return carrier.AppendProbe(make([]byte, 0, probe.Size), probe, peer.key)
 }

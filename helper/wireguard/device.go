@@ -267,6 +267,9 @@ func (d *Device) probeAnswered(name api.CarrierName, datagram []byte) {
 		return
 	}
 	d.prober.answered(now, name, answer)
+	if answer.NoSession && name == d.prober.active {
+		d.session.forgotten(now, d.bind.response.Load())
+	}
 	d.settle(now)
 }
 

@@ -19,6 +19,9 @@ const (
 	handshakeDoubtAgain = 10 * time.Second
 )
 
+// forgottenPause is how long after a handshake the gateway may still say that there was none.
+const forgottenPause = time.Second
+
 // sleepAtLeast is by how much the clock on the wall must have run ahead for a sleep of the machine.
 const sleepAtLeast = 5 * time.Second
 
@@ -52,6 +55,14 @@ func (h *handshaker) moved(now time.Time) {
 		h.want(now)
 	}
 	h.works = true // a silence of the carrier before is none of this one
+}
+
+// forgotten says that the gateway has no session: it was started anew.
+func (h *handshaker) forgotten(now time.Time, response int64) {
+	if h.wanted || now.Sub(time.Unix(0, response)) < forgottenPause || now.Sub(h.last) < forgottenPause {
+		return // what is said now was true before
+	}
+	h.want(now)
 }
 
 // observe takes in whether the carrier in use exists, answers probes and how fast, since when data went out without an answer

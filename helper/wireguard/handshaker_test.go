@@ -155,3 +155,22 @@ func TestSlept(t *testing.T) {
 		}
 	}
 }
+
+// A gateway that was started anew says that it knows of no session: one handshake follows, and not another for what it
+// said before it heard of that.
+func TestGatewayThatForgot(t *testing.T) {
+	p := newPartner()
+	p.h.want(p.now)
+	p.run(2 * time.Second)
+	p.expect(t, "in the beginning", 1, 0)
+	p.h.forgotten(p.now, p.response.UnixNano())
+	p.run(500 * time.Millisecond)
+	p.h.forgotten(p.now, p.response.UnixNano()) // an answer that was under way
+	p.run(2 * time.Second)
+	p.expect(t, "after it forgot", 1, 0)
+	p.answers = false
+	p.h.forgotten(p.now, p.response.UnixNano())
+	p.h.forgotten(p.now, p.response.UnixNano())
+	p.run(100 * time.Millisecond)
+	p.expect(t, "told twice", 1, 0)
+}

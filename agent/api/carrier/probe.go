@@ -21,7 +21,7 @@ import (
 //
 //	0  magic    4  0xFA 'F' 'L' version
 //	4  kind     1  1 request, 2 reply
-//	5  flags    1  0
+//	5  flags    1  in a reply, bit 0: no session
 //	6  size     2  of the whole datagram in bytes, padding included
 //	8  tunnel   2  the MTU that the laptop uses inside the tunnel over this carrier, in bytes
 //	10 hint     8  which laptop: PeerHint of its WireGuard public key
@@ -54,7 +54,12 @@ type Probe struct {
 	TunnelMTU int     // bytes; the laptop's MTU inside the tunnel over this carrier, 0 if it does not say
 	Hint      [8]byte // PeerHint of the laptop's public key
 	Sequence  uint64
+	// NoSession, in a reply, says that the gateway has no WireGuard session with the laptop, as after a restart: it can't
+	// send the laptop anything before the laptop has made a handshake.
+	NoSession bool
 }
+
+const flagNoSession = 1
 
 // ErrNotProbe says that a datagram is not a probe of this version. ErrProbeMAC says that it looks like one but was
 // not made by who has the key: it must be dropped without an answer.
@@ -90,7 +95,11 @@ func AppendProbe(dst []byte, p Probe, key [32]byte) []byte {
 	size := min(max(p.Size, ProbeSize), MaxDatagram)
 	start := len(dst)
 	dst = append(dst, probeMagic[:]...)
-	dst = append(dst, byte(p.Kind), 0)
+	var flags byte
+	if p.NoSession {
+		flags |= flagNoSession
+	}
+	dst = append(dst, byte(p.Kind), flags)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(size))
 	dst = binary.BigEndian.AppendUint16(dst, uint16(min(max(p.TunnelMTU, 0), MaxDatagram)))
 	dst = append(dst, p.Hint[:]...)
@@ -129,6 +138,7 @@ func ParseProbe(datagram []byte, key [32]byte) (Probe, error) {
 		TunnelMTU: int(binary.BigEndian.Uint16(datagram[8:])),
 		Hint:      [8]byte(datagram[10:18]),
 		Sequence:  binary.BigEndian.Uint64(datagram[18:]),
+		NoSession: datagram[5]&flagNoSession != 0,
 	}, nil
 }
 
