@@ -45,7 +45,7 @@ const (
 	pause = 100 * time.Millisecond
 	// shortPause is enough after patience: longer than the way to the caller and back, and a tick at least.
 	shortPause = 4 * time.Millisecond
-	patience   = 3 * time.Second
+	patience   = time.Second
 	// doubtfulPause is enough where ticks are too coarse to tell if the app has answered.
 	doubtfulPause = time.Second
 	// streamPause is how long a stream that the app writes by itself counts as one.
