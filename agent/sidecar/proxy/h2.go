@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -331,7 +332,10 @@ func (h *h2conn) resetStream(p *h2peer, id uint32, code h2Code) {
 	s := half.stream
 	delete(p.halves, id)
 	half.closed = true // nothing more is said about it to this peer
-	if code == h2Refused && half == s.up && s.canRepeat(true) {
+	if again := code == h2Refused && half == s.up && s.canRepeat(true); again && !s.retried && !p.goneAway {
+		s.retried = true // more at once than it takes; that is known by now
+		h.again(s, p, s.up.first)
+	} else if again {
 		h.toApp(s, "the laptop's program refused the request")
 	} else {
 		half.drop()
@@ -483,7 +487,7 @@ func (h *h2conn) gone(p *h2peer, err error, unused bool) {
 	var code h2Code
 	if p == h.down && errors.As(err, &code) && !p.last {
 		p.out = appendGoAway(p.out, h.lastID, code, nil)
-		p.last = true
+		p.last, p.unread = true, true
 		p.poke()
 		return
 	}
@@ -565,8 +569,14 @@ func (h *h2conn) closeGently(p *h2peer) {
 	if conn, ok := p.conn.(interface{ CloseWrite() error }); ok {
 		_ = conn.CloseWrite()
 	}
-	time.AfterFunc(lingerTime, func() { h.lost(p, net.ErrClosed) })
 	_ = p.conn.SetReadDeadline(time.Now().Add(lingerTime))
+	h.mu.Lock()
+	unread := p.unread
+	h.mu.Unlock()
+	if unread {
+		_, err := io.Copy(io.Discard, p.conn)
+		h.lost(p, err)
+	}
 }
 
 // finish ends the whole. The lock is held.

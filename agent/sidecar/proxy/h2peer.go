@@ -48,7 +48,7 @@ type h2peer struct {
 	window   int64     // what we may send on the connection
 	initial  int64     // on a new stream
 	maxFrame int
-	streams  uint32 // at once
+	streams  uint32 // at once; before the peer has said it, one goes ahead
 	next     uint32 // id of the next stream that we open
 	held     int    // bytes received that have not been sent on
 	credit   int    // to be returned for what was sent on
@@ -57,6 +57,7 @@ type h2peer struct {
 	begun    bool // a SETTINGS frame has come
 	goneAway bool // takes no new streams
 	last     bool // nothing is to be written after what waits
+	unread   bool // what still comes is not read as frames
 	ended    bool
 }
 
@@ -68,7 +69,7 @@ type h2credit struct {
 
 func newH2Peer(h *h2conn, r *rule) *h2peer {
 	p := &h2peer{h: h, rule: r, wake: make(chan struct{}, 1), halves: map[uint32]*h2half{}, window: h2DefaultWindow, initial: h2DefaultWindow,
-		maxFrame: h2MaxFrame, streams: h2MaxWindow, next: 1}
+		maxFrame: h2MaxFrame, streams: 1, next: 1}
 	p.decoder = hpack.NewDecoder(4096, nil)
 	p.decoder.SetMaxStringLength(h2MaxHeaders)
 	p.encoder = hpack.NewEncoder(&p.encoded)
@@ -188,7 +189,9 @@ func (p *h2peer) settings(b []byte) error {
 	h := p.h
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p.begun = true
+	if !p.begun {
+		p.begun, p.streams = true, h2MaxWindow
+	}
 	for ; len(b) > 0; b = b[6:] {
 		value := binary.BigEndian.Uint32(b[2:])
 		switch binary.BigEndian.Uint16(b) {
@@ -294,8 +297,9 @@ func (p *h2peer) sendSome(half *h2half) (sent bool) {
 	}
 	for len(half.heads) > 0 {
 		end := half.end && len(half.heads) == 1 && len(half.data) == 0 && half.tail == nil
-		p.sendHeaders(half, half.heads[0], end)
+		fields := half.heads[0]
 		half.heads = half.heads[1:]
+		p.sendHeaders(half, fields, end)
 		sent = true
 	}
 	if n := min(int64(len(half.data)), half.window, p.window, int64(p.maxFrame)); n > 0 && len(p.out) < h2OutData {
@@ -318,8 +322,9 @@ func (p *h2peer) sendSome(half *h2half) (sent bool) {
 	}
 	switch {
 	case half.tail != nil:
-		p.sendHeaders(half, half.tail, true)
+		fields := half.tail
 		half.tail = nil
+		p.sendHeaders(half, fields, true)
 		return true
 	case half.end:
 		p.out = appendFrame(p.out, frameData, flagEndStream, half.id, nil)
@@ -410,6 +415,7 @@ type h2half struct {
 	other  *h2half
 	mirror bool
 
+	first   []hpack.HeaderField // of a request
 	heads   [][]hpack.HeaderField
 	data    []byte
 	tail    []hpack.HeaderField

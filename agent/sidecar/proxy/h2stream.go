@@ -28,6 +28,7 @@ type h2stream struct {
 	begun      bool // a byte of the answer has come
 	answered   bool // the final answer's head has come
 	reported   bool
+	retried    bool    // at the same laptop
 	resetAfter *h2Code // the caller is told when it has got the whole answer
 }
 
@@ -52,7 +53,7 @@ func (h *h2conn) open(id uint32, fields []hpack.HeaderField, end bool) {
 		peer = h.laptopPeer(h.laptops, d.rule, wire.FlowHTTP)
 		head = withForwarded(fields, h.caller.client.Addr().String())
 	}
-	s.up = &h2half{stream: s, peer: peer, heads: [][]hpack.HeaderField{head}, end: end, keep: d.rule != nil}
+	s.up = &h2half{stream: s, peer: peer, first: head, heads: [][]hpack.HeaderField{head}, end: end, keep: d.rule != nil}
 	s.up.other, s.down.other = s.down, s.up
 	peer.await(s.up)
 	for _, r := range d.mirrors {
@@ -150,12 +151,17 @@ func (h *h2conn) toApp(s *h2stream, reason string) {
 	s.rule.counts.fallenBack.Add(1)
 	h.caller.proxy.decided(s.rule, s.started, s.method, s.path, toApp, reason, 0)
 	s.reported, s.rule = true, nil
+	h.again(s, h.appPeer(), s.head)
+}
+
+// again sends a request once more, with this head. The lock is held.
+func (h *h2conn) again(s *h2stream, p *h2peer, head []hpack.HeaderField) {
 	old := s.up
 	if old.id != 0 {
 		delete(old.peer.halves, old.id)
 	}
 	old.closed = true
-	s.up = &h2half{stream: s, peer: h.appPeer(), heads: [][]hpack.HeaderField{s.head}, end: s.down.gotEnd, tail: s.tail, other: s.down}
+	s.up = &h2half{stream: s, peer: p, first: head, heads: [][]hpack.HeaderField{head}, end: s.down.gotEnd, tail: s.tail, other: s.down, keep: p.rule != nil}
 	s.up.data = append(old.kept, old.data...)
 	s.up.paid = len(old.kept) + old.paid
 	s.down.other = s.up

@@ -206,7 +206,7 @@ func (s *session) toLaptop() bool {
 	}
 	s.awaitAnswers(u, 1)
 	s.mu.Lock()
-	got, raw, eof, left := *e, s.raw, s.eof, s.aborted
+	got, raw, left := *e, s.raw, s.aborted
 	u.lastUse = time.Now()
 	s.mu.Unlock()
 	switch {
@@ -237,7 +237,7 @@ func (s *session) toLaptop() bool {
 	case got.failed:
 		s.abort()
 		return false
-	case got.closes, closes, eof, progress != sent:
+	case got.closes, closes, progress != sent:
 		s.endAndDrain()
 		return false
 	}
@@ -274,14 +274,6 @@ func (s *session) again(t *transfer, request asked, progress outcome, closes boo
 		return false
 	case unreadable:
 		s.pass(u)
-		return false
-	}
-	s.mu.Lock()
-	eof := s.eof
-	s.mu.Unlock()
-	if eof {
-		u.closeWrite()
-		<-u.done
 		return false
 	}
 	return true
@@ -353,8 +345,8 @@ func (s *session) awaitAnswers(u *upstream, n int) bool {
 			<-s.wake
 			continue
 		}
-		if err := s.read(false); errors.Is(err, io.EOF) && !s.isClosing() {
-			u.closeWrite()
+		if err := s.read(false); errors.Is(err, io.EOF) && !s.isClosing() && s.in.len() == 0 {
+			u.closeWrite() // else what has been read comes first
 		}
 	}
 }

@@ -171,9 +171,9 @@ func (u *upstream) step() error {
 	}
 	if u.rule == nil && !c.spoken() && maySettings(u.in.bytes()) {
 		u.holdSettings()
-		if c.isHTTP2() {
-			return errHandedOver
-		}
+	}
+	if u.rule == nil && c.spoken() && c.isHTTP2() {
+		return errHandedOver
 	}
 	n, answered, raw, drop := u.follow(u.in.bytes())
 	if drop {
