@@ -10,15 +10,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Ephemeral returns the container that is to be added to a pod that runs. target is the app's container; credential
-// returns what proves the pod's sidecar of a name. An error says why the pod can't have one.
-func (s Settings) Ephemeral(pod *corev1.Pod, mode Mode, target string, credential func(container string) string) (corev1.EphemeralContainer, error) {
+// Ephemeral returns the container that is to be added to a pod that runs. credential returns what proves the pod's sidecar
+// of a name. An error says why the pod can't have one.
+//
+// It targets no container of the pod: it would share that one's process namespace, and die whenever the app restarts.
+func (s Settings) Ephemeral(pod *corev1.Pod, mode Mode, credential func(container string) string) (corev1.EphemeralContainer, error) {
 	if err := Possible(pod, mode); err != nil {
 		return corev1.EphemeralContainer{}, err
 	}
 	name := freeName(pod)
 	return corev1.EphemeralContainer{
-		TargetContainerName: target,
 		EphemeralContainerCommon: corev1.EphemeralContainerCommon{
 			Name: name, Image: s.Image, ImagePullPolicy: s.PullPolicy,
 			Args: s.args(),

@@ -69,7 +69,7 @@ func TestEphemeral(t *testing.T) {
 	pod := podWith(nil, nil)
 	pod.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "fairlead-1"}}}
 	for _, mode := range []Mode{Instant, Unprivileged} {
-		container, err := settings.Ephemeral(pod, mode, "app", func(name string) string { return "proof-of-" + name })
+		container, err := settings.Ephemeral(pod, mode, func(name string) string { return "proof-of-" + name })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +144,7 @@ func TestSidecars(t *testing.T) {
 	pod.Spec.EphemeralContainers = []corev1.EphemeralContainer{
 		{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "fairlead-debug", Image: settings.Image}}, // somebody's
 	}
-	container, err := settings.Ephemeral(pod, Instant, "app", func(string) string { return "" })
+	container, err := settings.Ephemeral(pod, Instant, func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -179,7 +179,14 @@ func (c *claim) impossible(w *world) bool {
 	case connection != nil && connection.Spec.User != spec.User:
 		c.refuse("the connection %s belongs to %s, and the intercept to %s", connection.Name, connection.Spec.User, spec.User)
 	}
+	if w.namespace == w.gateway {
+		c.refuse("the gateway's own namespace can't be intercepted")
+	}
 	for _, member := range c.members {
+		if name := spec.Workload.Container; name != "" && !slices.ContainsFunc(member.pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == name }) {
+			c.refuse("pod %s has no container %s", member.pod.Name, name)
+			break
+		}
 		if err := injector.Possible(member.pod, injector.Unprivileged); err != nil {
 			c.refuse("%s", err)
 			break

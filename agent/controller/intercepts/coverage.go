@@ -52,7 +52,7 @@ func cover(w *world, m *memory, claims []*claim, credential func(pod *corev1.Pod
 			if m.choose(w, member, c.mode) || !m.mayTry(w, member) {
 				continue
 			}
-			container, err := w.sidecars.Ephemeral(m.withAdded(member.pod), c.mode, targetContainer(member.pod, c), func(name string) string {
+			container, err := w.sidecars.Ephemeral(m.withAdded(member.pod), c.mode, func(name string) string {
 				return credential(member.pod, name)
 			})
 			known := m.pod(member.pod.UID)
@@ -155,37 +155,6 @@ func (m *memory) withAdded(pod *corev1.Pod) *corev1.Pod {
 		})
 	}
 	return pod
-}
-
-// targetContainer is the app's container: the one that the Intercept names, else the one that declares the port, else the
-// one that kubectl takes, else the first.
-func targetContainer(pod *corev1.Pod, c *claim) string {
-	containers := pod.Spec.Containers
-	named := func(name string) bool {
-		return name != "" && slices.ContainsFunc(containers, func(c corev1.Container) bool { return c.Name == name })
-	}
-	if named(c.intercept.Spec.Workload.Container) {
-		return c.intercept.Spec.Workload.Container
-	}
-	ports := c.ports()
-	for _, container := range containers {
-		for _, declared := range container.Ports {
-			protocol := string(declared.Protocol)
-			if protocol == "" {
-				protocol = string(corev1.ProtocolTCP)
-			}
-			if slices.Contains(ports, port{Number: uint16(declared.ContainerPort), Protocol: protocol}) {
-				return container.Name
-			}
-		}
-	}
-	if usual := pod.Annotations["kubectl.kubernetes.io/default-container"]; named(usual) {
-		return usual
-	}
-	if len(containers) == 0 {
-		return ""
-	}
-	return containers[0].Name
 }
 
 // containerStatus returns what the kubelet says about a sidecar, or nil if it has said nothing yet.

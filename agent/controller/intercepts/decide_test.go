@@ -214,6 +214,10 @@ func TestWhatCantBe(t *testing.T) {
 			change: func(i *v1alpha1.Intercept) { i.Spec.Connection.Namespace = "shop" },
 			phase:  v1alpha1.InterceptRefused, message: "the connection must be one of this gateway, in namespace fairlead",
 		},
+		"a container that is not there": {
+			change: func(i *v1alpha1.Intercept) { i.Spec.Workload.Container = "nginx" },
+			phase:  v1alpha1.InterceptRefused, message: "pod api-a has no container nginx",
+		},
 		"host network": {
 			pod:   func(p *corev1.Pod) { p.Spec.HostNetwork = true },
 			phase: v1alpha1.InterceptRefused, message: "pod api-a uses its node's network (hostNetwork): a redirect would take the node's traffic",

@@ -131,3 +131,23 @@ func TestPortThatSomethingElseHas(t *testing.T) {
 		t.Errorf("the service leads to %s", leads.String())
 	}
 }
+
+func TestRestartLeavesServicesAtTheirSidecars(t *testing.T) {
+	s := newStage(t)
+	s.pod("api-a")
+	s.service("api", intstr.FromInt32(8080))
+	s.intercept("ana", redirect(v1alpha1.RedirectUnprivileged))
+	s.settle()
+	s.m = newMemory()
+	s.w.started = s.w.now
+	clear(s.sidecars.pods)
+	clear(s.sidecars.states)
+	for range 3 {
+		s.look()
+		if leads := s.w.services[0].Spec.Ports[0].TargetPort; leads != intstr.FromInt32(28080) {
+			t.Fatalf("the service leads to %s", leads.String())
+		}
+		s.work(wire.Accepted)
+	}
+	s.wantPhase("api-ana", v1alpha1.InterceptActive, "")
+}

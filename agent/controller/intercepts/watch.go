@@ -106,13 +106,8 @@ func trimPod(object any) (any, error) {
 		Status: corev1.PodStatus{Phase: pod.Status.Phase, PodIPs: pod.Status.PodIPs, HostIPs: pod.Status.HostIPs},
 	}
 	trimmed.Labels = pod.Labels
-	for _, name := range []string{corev1.MirrorPodAnnotationKey, "kubectl.kubernetes.io/default-container"} {
-		if text, ok := pod.Annotations[name]; ok {
-			if trimmed.Annotations == nil {
-				trimmed.Annotations = make(map[string]string)
-			}
-			trimmed.Annotations[name] = text
-		}
+	if text, ok := pod.Annotations[corev1.MirrorPodAnnotationKey]; ok {
+		trimmed.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: text}
 	}
 	if system := pod.Spec.NodeSelector[corev1.LabelOSStable]; system != "" {
 		trimmed.Spec.NodeSelector = map[string]string{corev1.LabelOSStable: system}
