@@ -177,7 +177,7 @@ func (m *Manager) announce(ctx, alive context.Context, t session.Tunnel, object 
 	for i := range object.Spec.Ports {
 		object.Spec.Ports[i].TunnelPort = int32(port)
 	}
-	if err := m.places.add(t, object.Namespace); err != nil {
+	if err := m.places.look(t, object.Namespace); err != nil {
 		m.log.Info("the place of an intercept could not be noted", "error", err)
 	}
 	m.change(func() { m.creating++ })
@@ -195,6 +195,9 @@ func (m *Manager) announce(ctx, alive context.Context, t session.Tunnel, object 
 		}
 	})
 	if err == nil {
+		if err := m.places.made(t, created); err != nil {
+			m.log.Info("an intercept could not be noted", "error", err)
+		}
 		m.log.Info("intercept", "namespace", created.Namespace, "name", created.Name, "workload", created.Spec.Workload.Name)
 	}
 	return id, err

@@ -120,11 +120,13 @@ func (m *Manager) lose(id, why string) {
 
 // drop forgets an intercept that is no more.
 func (m *Manager) drop(id, why string) {
+	var t *session.Tunnel
 	m.change(func() {
 		h := m.held[id]
 		if h == nil {
 			return
 		}
+		t = m.tunnel
 		if h.follow != nil {
 			h.follow()
 		}
@@ -132,6 +134,12 @@ func (m *Manager) drop(id, why string) {
 		m.ended[id] = why
 		m.log.Info("intercept has ended", "namespace", h.object.Namespace, "name", h.object.Name, "why", why)
 	})
+	if t == nil {
+		return
+	}
+	if err := m.places.forget(*t, id); err != nil {
+		m.log.Info("a noted intercept could not be forgotten", "error", err)
+	}
 }
 
 // trouble notes what is wrong with an intercept as seen from here.

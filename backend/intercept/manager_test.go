@@ -24,6 +24,7 @@ type world struct {
 	cluster *fakeCluster
 	manager *Manager
 	tunnel  session.Tunnel
+	folder  string // of the laptop's state
 
 	mu    sync.Mutex
 	shown []session.Intercept
@@ -32,7 +33,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{cluster: newFakeCluster(t)}
+	w := &world{cluster: newFakeCluster(t), folder: t.TempDir()}
 	w.tunnel = session.Tunnel{
 		Access: w.cluster.access(t), User: "jo", GatewayNamespace: "fairlead", Connection: "jo-1", Addresses: local4, Gateway: local4,
 		OpenPorts: func(_ context.Context, ports []uint16) error {
@@ -55,7 +56,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) join(t *testing.T) *Manager {
 	t.Helper()
 	m := NewManager(nil)
-	m.places.folder = t.TempDir()
+	m.places.folder = w.folder
 	t.Cleanup(m.Ended)
 	m.Hooks().TunnelUp(w.tunnel)
 	return m
@@ -256,6 +257,23 @@ func TestARestartedDaemonTakesItsInterceptsUp(t *testing.T) {
 	}
 }
 
+func TestWhatThisLaptopHasNotSaidIsNotTakenUp(t *testing.T) {
+	w := newWorld(t)
+	changed := w.create(t, Request{Workload: "api", Key: "changed", Ports: []string{"3000"}})
+	w.manager.TunnelDown()
+	w.cluster.set(func() {
+		w.cluster.objects[changed.Name].Annotations[localAnnotation] = `{"8080/TCP":"127.0.0.1:22"}`
+		planted := w.cluster.objects[changed.Name].DeepCopy()
+		planted.Name, planted.UID = "api-planted", "uid-planted"
+		w.cluster.objects[planted.Name] = planted
+	})
+	next := w.join(t)
+	w.cluster.await(t, "they are left", func() bool { return len(w.cluster.objects) == 0 })
+	if _, ok, _, _ := next.Get(changed.ID); ok {
+		t.Error("an intercept with another's address was taken up")
+	}
+}
+
 func TestAnInterruptedTunnelKeepsIntercepts(t *testing.T) {
 	w := newWorld(t)
 	made := w.create(t, Request{Workload: "api", Attached: true})
@@ -300,7 +318,9 @@ func TestWhatEndsInTheClusterEndsHere(t *testing.T) {
 		}
 	})
 	await(t, w.manager, "ended", func(all []session.Intercept) bool {
-		return len(all) == 2 && all[0].Phase == "Ended" && all[1].Phase == "Ended" && all[0].Message != "" && all[1].Message != ""
+		w.manager.mu.Lock()
+		defer w.manager.mu.Unlock()
+		return len(w.manager.held) == 0 && len(all) == 2 && all[0].Phase == "Ended" && all[1].Phase == "Ended" && all[0].Message != "" && all[1].Message != ""
 	})
 	if _, ok, why, _ := w.manager.Get(expired.ID); ok || why != "its time is over" {
 		t.Errorf("it ended because: %q", why)

@@ -40,7 +40,7 @@ func (m *Manager) ours(ctx context.Context, t session.Tunnel) ([]v1alpha1.Interc
 	selector := connectionLabel + "=" + t.Connection
 	found, err := t.Access.Intercepts(ctx, "", selector)
 	if err != nil && problem.From(err).Code == problem.Forbidden {
-		namespaces := append(m.places.get(t), t.Access.Namespace())
+		namespaces := append(m.places.get(t).Namespaces, t.Access.Namespace())
 		slices.Sort(namespaces)
 		found, err = nil, nil
 		for _, namespace := range slices.Compact(namespaces) {
@@ -56,16 +56,19 @@ func (m *Manager) ours(ctx context.Context, t session.Tunnel) ([]v1alpha1.Interc
 	}), err
 }
 
-// takeUp holds what is found, or leaves it where that is what is wanted.
+// takeUp holds what is found, or leaves it: what was left already, what was attached to a program, and what this laptop has
+// not made, or not so.
 func (m *Manager) takeUp(ctx context.Context, t session.Tunnel, found []v1alpha1.Intercept) {
 	var keep []*v1alpha1.Intercept
+	made := m.places.get(t).Made
 	for i := range found {
 		o := &found[i]
 		id := string(o.UID)
 		targets := targetsOf(o)
 		m.mu.Lock()
 		known := m.held[id] != nil
-		unwanted := !known && (m.left[id] || o.Spec.Leaving || o.Annotations[attachedAnnotation] == "true" || targets == nil || o.Status.Phase == v1alpha1.InterceptEnded)
+		locals, ours := made[id]
+		unwanted := !known && (!ours || locals != o.Annotations[localAnnotation] || m.left[id] || o.Spec.Leaving || o.Annotations[attachedAnnotation] == "true" || targets == nil || o.Status.Phase == v1alpha1.InterceptEnded)
 		m.mu.Unlock()
 		if unwanted {
 			m.work.Go(func() {
