@@ -85,6 +85,7 @@ func (m *Manager) takeUp(ctx context.Context, t session.Tunnel, found []v1alpha1
 		}
 		keep = append(keep, o)
 	}
+	m.tidy(t, made, found)
 	if len(keep) == 0 {
 		return
 	}
@@ -95,6 +96,22 @@ func (m *Manager) takeUp(ctx context.Context, t session.Tunnel, found []v1alpha1
 	}
 	for _, o := range keep {
 		m.move(ctx, t, o, port)
+	}
+}
+
+// tidy forgets intercepts that were made here and are no more.
+func (m *Manager) tidy(t session.Tunnel, made map[string]string, found []v1alpha1.Intercept) {
+	for id := range made {
+		there := slices.ContainsFunc(found, func(o v1alpha1.Intercept) bool { return string(o.UID) == id })
+		m.mu.Lock()
+		held := m.held[id] != nil
+		m.mu.Unlock()
+		if !there && !held {
+			if err := m.places.forget(t, id); err != nil {
+				m.log.Info("a noted intercept could not be forgotten", "error", err)
+				return
+			}
+		}
 	}
 }
 
