@@ -85,7 +85,7 @@ func (s *grpcService) serve(name string, stream grpc.ServerStream) error {
 	return nil
 }
 
-func serveGRPC(name string) func(net.Listener) {
+func serveGRPC(name string, options ...grpc.ServerOption) func(net.Listener) {
 	service := &grpcService{name}
 	desc := grpc.ServiceDesc{ServiceName: "test.Echo", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{MethodName: "Unary",
 		Handler: func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
@@ -100,7 +100,7 @@ func serveGRPC(name string) func(net.Listener) {
 			Handler: func(_ any, stream grpc.ServerStream) error { return service.serve(name, stream) }})
 	}
 	return func(l net.Listener) {
-		server := grpc.NewServer(grpc.MaxRecvMsgSize(64<<20), grpc.MaxSendMsgSize(64<<20))
+		server := grpc.NewServer(append(options, grpc.MaxRecvMsgSize(64<<20), grpc.MaxSendMsgSize(64<<20))...)
 		server.RegisterService(&desc, service)
 		_ = server.Serve(l)
 	}

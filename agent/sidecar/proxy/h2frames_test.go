@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -272,48 +273,23 @@ func TestHTTP2Lost(t *testing.T) {
 
 // TestManyStreams has more streams than the servers allow at once.
 func TestManyStreams(t *testing.T) {
-	limited := func(name string) func(net.Listener) {
-		return func(l net.Listener) {
-			var protocols http.Protocols
-			protocols.SetUnencryptedHTTP2(true)
-			var mu sync.Mutex
-			open := 0
-			server := &http.Server{Protocols: &protocols, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 3}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				mu.Lock()
-				if open++; open > 3 {
-					t.Errorf("%d streams at once", open)
-				}
-				mu.Unlock()
-				time.Sleep(time.Millisecond)
-				mu.Lock()
-				open--
-				mu.Unlock()
-				_, _ = io.WriteString(w, name)
-			})}
-			_ = server.Serve(l)
-		}
-	}
-	s := newStage(t, limited("app"), limited("laptop"))
+	limit := grpc.MaxConcurrentStreams(3)
+	s := newStage(t, serveGRPC("app", limit), serveGRPC("laptop", limit))
 	s.rules(keyed("ann"))
-	client := &http.Client{Transport: h2Client().Transport, Timeout: 20 * time.Second}
-	client.Transport.(*http.Transport).HTTP2 = &http.HTTP2Config{StrictMaxConcurrentRequests: true}
+	client := grpcClient(t, s.address)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
 	var group sync.WaitGroup
-	for i := range 60 {
+	for i := range 200 {
 		group.Go(func() {
 			key, want := "", "app"
 			if i%2 == 0 {
 				key, want = "ann", "laptop"
 			}
-			r, _ := http.NewRequest("GET", "http://"+s.address+"/", nil)
-			r.Header.Set("X-Fairlead", key)
-			answer, err := client.Do(r)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer answer.Body.Close()
-			if b, _ := io.ReadAll(answer.Body); string(b) != want {
-				t.Errorf("got %q, want %s", b, want)
+			var out wrapperspb.StringValue
+			err := client.Invoke(metadata.AppendToOutgoingContext(ctx, "x-fairlead", key), "/test.Echo/Unary", wrapperspb.String("hi"), &out)
+			if err != nil || out.Value != want+" hi " {
+				t.Errorf("got %q, %v, want %s", out.Value, err, want)
 			}
 		})
 	}
