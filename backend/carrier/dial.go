@@ -5,6 +5,8 @@ package carrier
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -113,7 +115,7 @@ func (d *Dialer) overWebSocket(ctx context.Context, address *url.URL, target Tar
 	if err != nil {
 		return nil, fmt.Errorf("read credentials: %w", err)
 	}
-	upgrader := &websocketTransport{proxy: d.config.Proxy, dial: relayDial(d.config.Dial)}
+	upgrader := &websocketTransport{proxy: d.config.Proxy, dial: relayDial(d.config.Dial, address.Scheme == "https")}
 	if upgrader.tls, err = transport.TLSConfigFor(config); err != nil {
 		return nil, fmt.Errorf("read TLS configuration: %w", err)
 	}
@@ -138,6 +140,7 @@ func (d *Dialer) overWebSocket(ctx context.Context, address *url.URL, target Tar
 		_ = conn.NetConn().Close()
 		return nil, err
 	}
+	stream.dataIsHere = dataIsHere(conn.NetConn())
 	return stream, nil
 }
 
@@ -146,7 +149,7 @@ const tunnelPrefix = "SPDY/3.1+"
 
 // relayDial makes connections that are fit for a relay: see tuneRelay. Reads are buffered, because TLS would otherwise
 // ask the kernel twice for each record of 16 KiB.
-func relayDial(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+func relayDial(dial func(context.Context, string, string) (net.Conn, error), secure bool) func(context.Context, string, string) (net.Conn, error) {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
@@ -158,17 +161,76 @@ func relayDial(dial func(context.Context, string, string) (net.Conn, error)) fun
 		if tcp, ok := conn.(*net.TCPConn); ok {
 			tuneRelay(tcp)
 		}
-		return &bufferedConn{Conn: conn, reader: bufio.NewReaderSize(conn, readBuffer)}, nil
+		return &bufferedConn{Conn: conn, reader: bufio.NewReaderSize(conn, readBuffer), secure: secure}, nil
 	}
 }
 
-// bufferedConn is a connection that is read from the kernel in large pieces.
+// bufferedConn is a connection that is read from the kernel in large pieces, and that knows the TLS records in them:
+// crypto/tls would otherwise take more than one, and nobody could tell how much has come already.
 type bufferedConn struct {
 	net.Conn
 	reader *bufio.Reader
+	secure bool // it carries TLS
+	record int  // bytes left of the record that is being read
 }
 
-func (c *bufferedConn) Read(p []byte) (int, error) { return c.reader.Read(p) }
+const (
+	// recordHeader is the size of a TLS record's header in bytes: type, version, length (RFC 8446, section 5.1).
+	recordHeader = 5
+	// dataRecord is a size in bytes that only records with data have: what is not data is in records of its own.
+	dataRecord = 1 << 10
+)
+
+func (c *bufferedConn) Read(p []byte) (int, error) {
+	if c.secure && c.record == 0 {
+		// An error comes again with the next read.
+		if first, err := c.reader.Peek(1); err == nil && isRecord(first[0]) {
+			if header, err := c.reader.Peek(recordHeader); err == nil {
+				c.record = recordHeader + int(binary.BigEndian.Uint16(header[3:]))
+			}
+		}
+	}
+	if c.record == 0 { // a proxy's words before TLS begins
+		return c.reader.Read(p)
+	}
+	n, err := c.reader.Read(p[:min(len(p), c.record)])
+	c.record -= n
+	return n, err
+}
+
+// isRecord reports whether a TLS record may begin with a byte: its type.
+func isRecord(first byte) bool { return first >= 20 && first <= 23 }
+
+// dataIsHere reports whether a whole record with data, and all before it, can be read without waiting. Servers put the
+// headers between data into small records of their own. It belongs to the reader.
+func (c *bufferedConn) dataIsHere() bool {
+	if !c.secure || c.record != 0 {
+		return false
+	}
+	ahead, _ := c.reader.Peek(c.reader.Buffered())
+	for len(ahead) >= recordHeader {
+		size := int(binary.BigEndian.Uint16(ahead[3:]))
+		if len(ahead) < recordHeader+size {
+			return false
+		}
+		if size >= dataRecord {
+			return true
+		}
+		ahead = ahead[recordHeader+size:]
+	}
+	return false
+}
+
+// dataIsHere returns what tells whether a connection has more data that can be read without waiting; nil if nobody
+// knows.
+func dataIsHere(conn net.Conn) func() bool {
+	if secured, ok := conn.(*tls.Conn); ok {
+		if own, ok := secured.NetConn().(*bufferedConn); ok {
+			return own.dataIsHere
+		}
+	}
+	return nil
+}
 
 var _ http.RoundTripper = (*websocketTransport)(nil)
 var _ clientwebsocket.ConnectionHolder = (*websocketTransport)(nil)

@@ -42,13 +42,15 @@ type portForward struct {
 	ws  messages
 	cut io.Closer // the connection below, which ends everything at once
 
-	reading  io.Reader // of the message that is being read
-	left     int       // bytes that are to come of the present data frame
-	ended    bool      // the present data frame is the stream's last
-	replies  int       // streams that the kubelet has accepted
-	report   []byte    // what it says on the error stream
-	control  *bytes.Reader
-	incoming *spdy.Framer // reads control frames from control
+	reading    io.Reader   // of the message that is being read
+	left       int         // bytes that are to come of the present data frame
+	ended      bool        // the present data frame is the stream's last
+	replies    int         // streams that the kubelet has accepted
+	report     []byte      // what it says on the error stream
+	failed     error       // of reading, after what came before has been handed over
+	dataIsHere func() bool // more data can be read without waiting; nil where nobody knows
+	control    *bytes.Reader
+	incoming   *spdy.Framer // reads control frames from control
 
 	writing  sync.Mutex
 	message  io.Writer    // the message that is being written
@@ -95,8 +97,26 @@ func openPortForward(ws messages, cut io.Closer, port int32) (*portForward, erro
 	return p, nil
 }
 
-// Read reads what the pod sends.
+// Read reads what the pod sends, as much as is here already: every piece costs the helper, which it goes to, as much as
+// a large one does.
 func (p *portForward) Read(buf []byte) (int, error) {
+	if p.failed != nil {
+		return 0, p.failed
+	}
+	n, err := p.readPiece(buf)
+	for err == nil && n < len(buf) && p.dataIsHere != nil && p.dataIsHere() {
+		var more int
+		more, err = p.readPiece(buf[n:])
+		n += more
+	}
+	if n > 0 && err != nil {
+		p.failed, err = err, nil
+	}
+	return n, err
+}
+
+// readPiece reads data of one frame, waiting for one if need be.
+func (p *portForward) readPiece(buf []byte) (int, error) {
 	for p.left == 0 {
 		if p.ended {
 			return 0, io.EOF
