@@ -20,6 +20,9 @@ const (
 	// maxRecord is what one TLS record holds at most, in bytes (RFC 8446, section 5.1).
 	maxRecord = 16 << 10
 
+	// fullRecord is the largest record as it is sent, in bytes: the one that is at most as large can be read without waiting.
+	fullRecord = maxRecord + 256 + 5
+
 	// bulk is how much is written to and read from the network at a time in bytes, when there is much.
 	bulk = 64 << 10
 
@@ -52,9 +55,17 @@ func Client(conn net.Conn, config *tls.Config) *Conn {
 func (c *Conn) NetConn() net.Conn { return c.network.Conn }
 
 // Read implements net.Conn. At the end it returns io.EOF only if the other side said that it is; otherwise
-// io.ErrUnexpectedEOF, as when the other side was killed.
+// io.ErrUnexpectedEOF, as when the other side was killed. It returns as much as b takes of what has arrived.
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
+	for err == nil && n < len(b) && c.network.waiting() >= fullRecord {
+		var more int
+		more, err = c.Conn.Read(b[n:])
+		n += more
+	}
+	if n > 0 {
+		return n, nil // an error comes again
+	}
 	if err == io.EOF && c.network.ended.Load() {
 		err = io.ErrUnexpectedEOF
 	}
@@ -133,6 +144,14 @@ func (n *network) Read(b []byte) (int, error) {
 		n.release()
 	}
 	return count, nil
+}
+
+// waiting returns how many bytes can be read without asking the network. It belongs to who reads.
+func (n *network) waiting() int {
+	if n.ahead == nil {
+		return 0
+	}
+	return n.last - n.first
 }
 
 func (n *network) read(b []byte) (int, error) {
