@@ -38,7 +38,7 @@ Environment: FAIRLEAD_CONTAINER, FAIRLEAD_POD_UID, and FAIRLEAD_CREDENTIAL where
 const (
 	// What the process may use: more is given back to the system rather than kept. Bytes, and percent (runtime/debug).
 	memoryLimit = 24 << 20
-	gcPercent   = 50
+	gcPercent   = 100
 	// drainLimit is how long connections have to end after SIGTERM: less than Kubernetes' default of 30 s.
 	drainLimit = 25 * time.Second
 	// drainLeast is for connections that the kernel has handed over but nobody has accepted yet.
