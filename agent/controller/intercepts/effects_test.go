@@ -105,7 +105,7 @@ func TestInject(t *testing.T) {
 			got, changed, err := asked(t, c.objects...).Inject(t.Context(), c.namespace, c.pod)
 			if c.problem != "" {
 				if err == nil || !strings.Contains(err.Error(), c.problem) {
-					t.Errorf("error %v", err)
+					t.Errorf("inject: %v, want %s", err, c.problem)
 				}
 				return
 			}
