@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +65,7 @@ type caller struct {
 // serve decides what becomes of the connection, and returns when it has ended.
 func (c *caller) serve() {
 	defer c.finish()
+	defer c.guard()
 	if rule, mirrors, ok := c.port.rules.Load().whole(); ok {
 		if rule == nil {
 			c.serveMirrored(mirrors)
@@ -172,6 +174,14 @@ func (c *caller) noteEnd(err error) {
 	c.mu.Unlock()
 }
 
+// guard is deferred by each goroutine that serves the caller: a mistake of ours costs this connection and no other.
+func (c *caller) guard() {
+	if r := recover(); r != nil {
+		c.proxy.logger.Error("serve a connection", "client", c.client, "port", c.port.number, "panic", r, "stack", string(debug.Stack()))
+		c.abort()
+	}
+}
+
 // setDeadline sets the read deadline, unless someone has woken serve up meanwhile for good.
 func (c *caller) setDeadline(t time.Time) {
 	c.mu.Lock()
@@ -267,10 +277,7 @@ func (c *caller) appFailed(u *upstream) {
 		return
 	case <-time.After(appWait):
 	}
-	c.mu.Lock()
-	unused := c.active == u && !c.closing
-	c.mu.Unlock()
-	if unused {
+	if !c.spoken() { // else serve has noticed, or needs no app
 		c.abort()
 	}
 }

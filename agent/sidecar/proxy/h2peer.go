@@ -111,6 +111,7 @@ func (p *h2peer) poke() {
 
 // read takes what comes until the connection ends.
 func (p *h2peer) read() {
+	defer p.h.caller.guard()
 	var buf []byte
 	for {
 		if p.r.Buffered() == 0 && cap(buf) > smallBuffer {
@@ -357,6 +358,7 @@ func (p *h2peer) sentEnd(half *h2half) {
 // write sends what is queued until the connection ends.
 func (p *h2peer) write() {
 	h := p.h
+	defer h.caller.guard()
 	var spare []byte
 	for {
 		h.mu.Lock()
@@ -380,18 +382,25 @@ func (p *h2peer) write() {
 		if spare = batch[:0]; cap(spare) > 2*h2OutData {
 			spare = nil
 		}
-		h.mu.Lock()
-		for _, c := range credits {
-			c.from.credited(c.n)
-		}
-		if err != nil {
-			h.gone(p, err, false)
-			h.mu.Unlock()
+		if !p.written(credits, err) {
 			return
 		}
-		p.flush()
-		h.mu.Unlock()
 	}
+}
+
+// written notes that a batch has been sent, or why not.
+func (p *h2peer) written(credits []h2credit, err error) bool {
+	p.h.mu.Lock()
+	defer p.h.mu.Unlock()
+	for _, c := range credits {
+		c.from.credited(c.n)
+	}
+	if err != nil {
+		p.h.gone(p, err, false)
+		return false
+	}
+	p.flush()
+	return true
 }
 
 // creditConn lets the peer send n more bytes on the connection.

@@ -133,6 +133,7 @@ func (u *upstream) expect(a asked) {
 // answer gives the caller what comes, until nothing comes any more.
 func (u *upstream) answer() {
 	defer close(u.done)
+	defer u.caller.guard()
 	for {
 		if !u.in.room(u.in.len() >= smallBuffer) {
 			u.turnRaw() // a head beyond all bounds
