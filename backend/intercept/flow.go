@@ -93,9 +93,10 @@ func carryDatagrams(gateway, local net.Conn, discard bool) {
 	buffer := make([]byte, 2+maxDatagram)
 	for {
 		n, err := local.Read(buffer[2:])
-		if isRefused(err) {
+		if isRefused(err) && discard {
 			continue
 		}
+		// Where the program is gone, the flow ends, too: the client's next datagram opens another one, and that the app gets.
 		if err != nil {
 			break
 		}

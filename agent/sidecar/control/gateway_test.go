@@ -181,7 +181,7 @@ func TestOnlyThePinnedKeyIsBelieved(t *testing.T) {
 	client.Pin[0]++
 	_, err := client.dial(t.Context(), wire.PurposeControl)
 	if err == nil || !strings.Contains(err.Error(), "the gateway's key is not the one this sidecar was given") {
-		t.Errorf("error %v", err)
+		t.Errorf("it says %v", err)
 	}
 	if len(g.arrived) != 0 {
 		t.Error("the credential was told")

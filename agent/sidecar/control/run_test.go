@@ -264,6 +264,6 @@ func TestAnOpenThatNobodyAnswersEnds(t *testing.T) {
 		cancel()
 	}()
 	if _, _, err := pool.Open(ctx, wire.Open{Intercept: "one"}); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v", err)
+		t.Errorf("it says %v", err)
 	}
 }
