@@ -166,7 +166,7 @@ func (t *Takeover) watch(name string, c Connection, now time.Time) {
 	switch {
 	case c.Received != before.Received:
 		delete(t.push, name)
-	case c.Sent != before.Sent && answered && before.LastSent > sweepInterval:
+	case c.Sent != before.Sent && answered:
 		t.push[name] = now
 	}
 }
