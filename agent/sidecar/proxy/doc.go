@@ -14,7 +14,11 @@
 //
 // Where things are: proxy.go is the face, rules.go what the orders say, caller.go one caller's connection up to the moment it
 // is known what it speaks, http1.go its requests, upstream.go the answers, head.go and body.go the pure reading of messages,
-// h2.go HTTP/2 with prior knowledge, raw.go everything else, mirror.go the copies.
+// h2.go HTTP/2 with prior knowledge (h2peer.go its connections, h2stream.go its requests, h2end.go its ends), raw.go everything
+// else, mirror.go the copies, release.go how connections are let go of.
+//
+// An upgrade of HTTP/1.1 to HTTP/2 (RFC 7540, section 3.2) reaches the app as it is; after it the connection can't be looked
+// into any more. A matched request has the offer taken out, which the caller has to accept.
 //
 // The package opens no listener and no connection of its own: it is handed connections, and asks its Options for those to the
 // app and to laptops. It must not import Kubernetes libraries.

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"sync"
 	"time"
@@ -18,10 +17,6 @@ import (
 
 // h2MaxStreams bounds the streams that one caller has open.
 const h2MaxStreams = 4096
-
-// leavePing is sent with the notice that a connection is let go of: streams that the caller opened before it had read the
-// notice come before the answer. RFC 9113, section 6.8, speaks of one round trip.
-var leavePing = []byte("fairlead")
 
 // h2conn serves one caller's HTTP/2 connection. It hands on streams, not connections: headers, data, trailers and resets of
 // each stream pass as they come, in their order; windows, settings and pings are each connection's own affair. Like the
@@ -375,66 +370,6 @@ func (h *h2conn) ping(p *h2peer, f *frame) {
 	}
 }
 
-// wentAway takes a GOAWAY.
-func (h *h2conn) wentAway(p *h2peer, last uint32, code h2Code, debug []byte) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch {
-	case p == h.down:
-		return // it opens no more streams; when the last has ended it closes
-	case p.rule == nil && p == h.app && last == h2MaxWindow:
-		// The app will go soon, and still takes what is under way. The caller is told the same.
-		h.leaving = true
-		h.down.out = appendGoAway(h.down.out, h2MaxWindow, code, debug)
-		h.down.poke()
-		return
-	}
-	p.goneAway = true
-	for s := range h.streams {
-		if s.up.peer != p || s.up.id != 0 && s.up.id <= last {
-			continue
-		}
-		if s.canRepeat(true) {
-			h.toApp(s, "the laptop's program takes no more requests on this connection")
-		} else if s.up.id != 0 || p.rule == nil {
-			h.drop(s, h2Refused)
-		}
-	}
-	if p.rule == nil && p == h.app {
-		h.leave(code, debug)
-	}
-	h.retire(p)
-}
-
-// goAway lets the streams in flight end, and takes no more. It returns at once.
-func (h *h2conn) goAway() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.leaving || h.finished {
-		return
-	}
-	h.leaving = true
-	h.down.out = appendGoAway(h.down.out, h2MaxWindow, h2NoError, nil)
-	h.down.out = appendFrame(h.down.out, framePing, 0, 0, leavePing)
-	h.down.poke()
-	time.AfterFunc(lingerTime, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.leave(h2NoError, nil)
-	})
-}
-
-// leave tells the caller that no more streams are taken. The lock is held.
-func (h *h2conn) leave(code h2Code, debug []byte) {
-	if h.final || h.finished {
-		return
-	}
-	h.leaving, h.final = true, true
-	h.down.out = appendGoAway(h.down.out, h.lastID, code, debug)
-	h.down.poke()
-	h.leaveWhenIdle()
-}
-
 // tellCaller hands on a setting of the app's that the caller has to know.
 func (h *h2conn) tellCaller(p *h2peer, setting, value uint32) {
 	if p != h.app {
@@ -445,187 +380,6 @@ func (h *h2conn) tellCaller(p *h2peer, setting, value uint32) {
 	}
 	h.down.out = appendSettings(h.down.out, [2]uint32{setting, value})
 	h.down.poke()
-}
-
-// rulesChanged drops what new rules no longer want; see caller.rulesChanged.
-func (h *h2conn) rulesChanged() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for key, p := range h.laptops {
-		if key.active.Load() {
-			continue
-		}
-		p.goneAway = true
-		delete(h.laptops, key)
-		if key.suspended.Load() {
-			for s := range h.streams {
-				if s.up.peer == p && s.canRepeat(false) {
-					if s.up.id != 0 {
-						p.out = appendReset(p.out, s.up.id, h2Cancel)
-						p.poke()
-					}
-					h.toApp(s, "the laptop is away")
-				}
-			}
-		}
-		h.retire(p)
-	}
-}
-
-// lost takes the end of a connection, with its reason.
-func (h *h2conn) lost(p *h2peer, err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.gone(p, err, false)
-}
-
-// gone deals with a connection that has ended; unused: it never was there. The lock is held.
-func (h *h2conn) gone(p *h2peer, err error, unused bool) {
-	if p.ended {
-		return
-	}
-	var code h2Code
-	if p == h.down && errors.As(err, &code) && !p.last {
-		p.out = appendGoAway(p.out, h.lastID, code, nil)
-		p.last, p.unread = true, true
-		p.poke()
-		return
-	}
-	p.ended = true
-	p.poke()
-	for _, c := range p.credits {
-		c.from.credited(c.n)
-	}
-	p.credits = nil
-	if p == h.down {
-		h.finish(!isEnd(err) && !p.last)
-		return
-	}
-	delete(h.peers, p)
-	if p.conn != nil {
-		go func() { _ = p.conn.Close() }()
-	}
-	reason := "the laptop's program closed the connection without an answer"
-	if unused {
-		reason = err.Error()
-	} else if !p.begun && errors.As(err, &code) {
-		reason, unused = "the laptop's program does not speak HTTP/2", true
-	}
-	others := false
-	var hit []*h2stream
-	for s := range h.streams {
-		for _, m := range s.mirrors {
-			if m.peer == p {
-				m.closed = true
-				m.drop()
-			}
-		}
-		if s.up.peer != p || s.up.closed {
-			others = true
-			continue
-		}
-		hit = append(hit, s)
-		others = others || s.up.gotEnd && s.down.hasMore()
-	}
-	if p.rule == nil && !others && !p.goneAway {
-		if !p.last {
-			h.finishAfter(err)
-		}
-		return
-	}
-	for _, s := range hit {
-		s.up.closed = true
-		switch {
-		case s.up.gotEnd && s.down.hasMore():
-			code := h2NoError
-			s.resetAfter = &code
-			s.up.drop()
-		case s.canRepeat(unused):
-			h.toApp(s, reason)
-		case p.rule != nil && !s.begun:
-			h.refuse(s)
-		default:
-			s.up.drop()
-			h.drop(s, h2Internal)
-		}
-	}
-	h.down.flush()
-}
-
-// finishAfter ends the caller's connection as the app ended its own: after what it had sent.
-func (h *h2conn) finishAfter(err error) {
-	h.down.flush()
-	if !isEnd(err) {
-		h.finish(true)
-		return
-	}
-	h.final = true
-	h.down.last = true
-	h.down.poke()
-}
-
-// closeGently closes a connection on which everything has been said.
-func (h *h2conn) closeGently(p *h2peer) {
-	if conn, ok := p.conn.(interface{ CloseWrite() error }); ok {
-		_ = conn.CloseWrite()
-	}
-	_ = p.conn.SetReadDeadline(time.Now().Add(lingerTime))
-	h.mu.Lock()
-	unread := p.unread
-	h.mu.Unlock()
-	if unread {
-		_, err := io.Copy(io.Discard, p.conn)
-		h.lost(p, err)
-	}
-}
-
-// finish ends the whole. The lock is held.
-func (h *h2conn) finish(abrupt bool) {
-	if h.finished {
-		return
-	}
-	h.finished, h.abrupt = true, abrupt
-	close(h.done)
-	if abrupt {
-		go reset(h.caller.conn)
-	}
-}
-
-// end closes all connections.
-func (h *h2conn) end() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.finished = true
-	conns := []net.Conn{h.caller.conn}
-	h.down.ended = true
-	h.down.poke()
-	for p := range h.peers {
-		p.ended = true
-		p.poke()
-		if p.conn != nil {
-			conns = append(conns, p.conn)
-		}
-	}
-	for s := range h.streams {
-		s.report(h)
-	}
-	abrupt := h.abrupt
-	go func() {
-		for _, conn := range conns {
-			if abrupt {
-				reset(conn)
-			} else {
-				_ = conn.Close()
-			}
-		}
-	}()
-}
-
-// abort ends everything at once.
-func (h *h2conn) abort() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.finish(true)
 }
 
 // maySettings reports whether an app's first bytes begin an HTTP/2 SETTINGS frame, which servers may send before they have

@@ -17,7 +17,7 @@ import (
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
 )
 
-// bench is a proxy between callers, an app and a laptop, all on the loopback.
+// stage is a proxy between callers, an app and a laptop, all on the loopback.
 type stage struct {
 	t       testing.TB
 	proxy   *Proxy
