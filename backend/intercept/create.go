@@ -180,14 +180,15 @@ func (m *Manager) announce(ctx, alive context.Context, t session.Tunnel, object 
 	if err := m.places.look(t, object.Namespace); err != nil {
 		m.log.Info("the place of an intercept could not be noted", "error", err)
 	}
-	m.change(func() { m.creating++ })
+	place := object.Namespace + "/" + object.Name
+	m.change(func() { m.creating[place] = true })
 	// Not cut short half way: an object that nobody holds would stay.
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), announceTimeout)
 	defer cancel()
 	created, err := t.Access.CreateIntercept(limited, object)
 	id := ""
 	m.change(func() {
-		m.creating--
+		delete(m.creating, place)
 		if err == nil {
 			id = string(created.UID)
 			m.hold(created, targets)

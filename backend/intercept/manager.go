@@ -43,7 +43,7 @@ type Manager struct {
 	listener *listener
 	port     uint16 // that the listener had last
 	held     map[string]*held
-	creating int             // objects that may exist without their UID being known here
+	creating map[string]bool // objects, as namespace/name, that may exist without their UID being known here
 	left     map[string]bool // UIDs that must not be taken up again
 	changed  chan struct{}   // closed and replaced on each change
 	ended    map[string]string
@@ -77,7 +77,7 @@ func NewManager(log *slog.Logger) *Manager {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Manager{
-		log: log, places: &places{}, held: map[string]*held{}, left: map[string]bool{}, ended: map[string]string{}, past: map[string]past{}, changed: make(chan struct{}),
+		log: log, places: &places{}, held: map[string]*held{}, creating: map[string]bool{}, left: map[string]bool{}, ended: map[string]string{}, past: map[string]past{}, changed: make(chan struct{}),
 	}
 }
 
@@ -211,7 +211,7 @@ func (m *Manager) serve(ctx context.Context, t session.Tunnel) (uint16, error) {
 func (m *Manager) find(ctx context.Context, open wire.Open) *target {
 	for {
 		m.mu.Lock()
-		h, changed, creating := m.held[open.Intercept], m.changed, m.creating > 0
+		h, changed, creating := m.held[open.Intercept], m.changed, len(m.creating) > 0
 		var found *target
 		if h != nil && !h.closed {
 			found = h.targets[portKey(int32(open.Port), open.Protocol)]

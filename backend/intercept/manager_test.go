@@ -368,3 +368,29 @@ func TestDescribeTellsWhatOthersHave(t *testing.T) {
 		t.Errorf("got %+v, %s", s, What(s))
 	}
 }
+
+func TestWhatIsBeingMadeIsNotLeft(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, Request{Workload: "api", Key: "made"})
+	w.create(t, Request{Workload: "api", Key: "stray"})
+	tunnel, _, _ := w.manager.now()
+	objects := w.cluster.all()
+	// As it is between the cluster's answer to a creation and the manager's taking note of it; the other is nobody's.
+	w.manager.mu.Lock()
+	for _, o := range objects {
+		w.manager.held[string(o.UID)].follow()
+		delete(w.manager.held, string(o.UID))
+		w.manager.creating[o.Namespace+"/"+o.Name] = *o.Spec.Match.Key == "made"
+	}
+	w.manager.mu.Unlock()
+	for _, o := range objects {
+		if err := w.manager.places.forget(tunnel, string(o.UID)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.manager.takeUp(t.Context(), tunnel, objects)
+	w.cluster.await(t, "the stray one is left", func() bool { return len(w.cluster.objects) < 2 })
+	if left := w.cluster.all(); len(left) != 1 || left[0].Spec.Leaving || *left[0].Spec.Match.Key != "made" {
+		t.Errorf("the cluster has %+v", left)
+	}
+}

@@ -67,6 +67,10 @@ func (m *Manager) takeUp(ctx context.Context, t session.Tunnel, found []v1alpha1
 		targets := targetsOf(o)
 		m.mu.Lock()
 		known := m.held[id] != nil
+		if !known && m.creating[o.Namespace+"/"+o.Name] { // its maker is about to hold it
+			m.mu.Unlock()
+			continue
+		}
 		locals, ours := made[id]
 		unwanted := !known && (!ours || locals != o.Annotations[localAnnotation] || m.left[id] || o.Spec.Leaving || o.Annotations[attachedAnnotation] == "true" || targets == nil || o.Status.Phase == v1alpha1.InterceptEnded)
 		m.mu.Unlock()

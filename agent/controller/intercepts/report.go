@@ -42,6 +42,9 @@ const (
 	missWithin = 1500 * time.Millisecond
 )
 
+// recordNote tells of what stays of an intercept.
+const recordNote = "Kubernetes keeps a record of the sidecar (an ephemeral container) in each pod until the pod is replaced"
+
 // podReport is what is known of a claim in one pod.
 type podReport struct {
 	member    *member
@@ -74,6 +77,9 @@ func report(w *world, m *memory, c *claim) v1alpha1.InterceptStatus {
 		status.Redirect, status.RedirectReason = before.Redirect, before.RedirectReason
 		if m.ended(w, c) {
 			status.Phase = v1alpha1.InterceptEnded
+		}
+		if slices.Contains(before.Notes, recordNote) { // the one thing that stays
+			status.Notes = []string{recordNote}
 		}
 		return status
 	}
@@ -398,7 +404,7 @@ func notes(w *world, c *claim, status v1alpha1.InterceptStatus, pods []podReport
 		}
 	}
 	if ephemeral {
-		notes = append(notes, "Kubernetes keeps a record of the sidecar (an ephemeral container) in each pod until the pod is replaced")
+		notes = append(notes, recordNote)
 	}
 	return notes
 }
