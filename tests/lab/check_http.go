@@ -252,7 +252,8 @@ func withoutBodies(ctx context.Context, t target) (server string, err error) {
 	return server, nil
 }
 
-// closing asks the server to close, in HTTP/1.1 and in HTTP/1.0, and wants the connection to end.
+// closing asks the server to close, in HTTP/1.1 and in HTTP/1.0, and wants the connection to end. Each is a connection of
+// its own, which a Service may send to another pod.
 func closing(ctx context.Context, t target) (server string, err error) {
 	for _, head := range []string{"GET /chunks?n=2 HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n", "GET /chunks?n=2 HTTP/1.0\r\n"} {
 		conn, err := dial(ctx, "tcp", t.web)
@@ -272,9 +273,7 @@ func closing(ctx context.Context, t target) (server string, err error) {
 		if err != io.EOF {
 			return server, differs("end of the connection", err, io.EOF)
 		}
-		if err := same(&server, response); err != nil {
-			return server, err
-		}
+		server = response.Header.Get(serverHeader)
 	}
 	return server, nil
 }
