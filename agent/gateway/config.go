@@ -62,7 +62,9 @@ type Intercepts struct {
 	MaxDuration time.Duration
 	// Redirect is the way of intercepts that leave it to the gateway.
 	Redirect v1alpha1.RedirectMode
-	Sidecar  Sidecar
+	// Webhook: pods that are made while they are intercepted are born with their sidecar.
+	Webhook bool
+	Sidecar Sidecar
 }
 
 // Sidecar is what sidecars are made of.
@@ -99,6 +101,7 @@ func ParseConfig(version string, args []string, environment func(string) string,
 	flags.BoolVar(&intercepts.PersonalBesideAll, "personal-beside-all", false, "let one person's requests be intercepted where another has all")
 	flags.DurationVar(&intercepts.MaxDuration, "intercept-max-duration", 24*time.Hour, "how long an intercept lasts at most, and by default")
 	redirect := flags.String("redirect", string(v1alpha1.RedirectAuto), "how traffic reaches sidecars where an intercept leaves it open: Auto, Instant or Unprivileged")
+	flags.BoolVar(&intercepts.Webhook, "webhook", false, "have pods born with their sidecar, which their readiness then depends on")
 	flags.StringVar(&intercepts.Sidecar.Image, "sidecar-image", "", "image of sidecars")
 	pullPolicy := flags.String("sidecar-pull-policy", string(corev1.PullIfNotPresent), "Always, IfNotPresent or Never")
 	flags.Func("sidecar-resource", "name=quantity that sidecars ask for and are limited to in pods of the QoS class Guaranteed; may be repeated", appendResource(&intercepts.Sidecar.Resources))

@@ -46,7 +46,7 @@ func TestParseConfigTakesEveryFlag(t *testing.T) {
 	c, err := ParseConfig("1.2.3", strings.Fields(`--log-level=debug --udp-type=None --udp-port=41820 --udp-advertise=192.0.2.1:1
 		--udp-advertise=[2001:db8::1]:2 --tunnel-ipv4=10.201.0.0/20 --tunnel-ipv6=fd12::/64 --cluster-domain=k8s.test
 		--service-range=10.96.0.0/12 --pod-range=10.244.0.0/16 --pod-range=fd00:10:244::/56 --forget-after=30m
-		--intercepts --personal-beside-all --intercept-max-duration=8h --redirect=Unprivileged --sidecar-image=sidecar:1
+		--intercepts --webhook --personal-beside-all --intercept-max-duration=8h --redirect=Unprivileged --sidecar-image=sidecar:1
 		--sidecar-pull-policy=Never --sidecar-resource=cpu=250m --sidecar-resource=memory=64Mi`), pod, io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func TestParseConfigTakesEveryFlag(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	i := c.Intercepts
-	if !i.Enabled || !i.PersonalBesideAll || i.MaxDuration != 8*time.Hour || i.Redirect != v1alpha1.RedirectUnprivileged || i.Sidecar.Image != "sidecar:1" ||
+	if !i.Enabled || !i.Webhook || !i.PersonalBesideAll || i.MaxDuration != 8*time.Hour || i.Redirect != v1alpha1.RedirectUnprivileged || i.Sidecar.Image != "sidecar:1" ||
 		i.Sidecar.PullPolicy != corev1.PullNever || i.Sidecar.Resources.Cpu().String() != "250m" || i.Sidecar.Resources.Memory().String() != "64Mi" {
 		t.Errorf("%+v", i)
 	}

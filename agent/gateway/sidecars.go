@@ -33,6 +33,11 @@ func (g *gateway) serveIntercepts(ctx context.Context, privateKey [32]byte) erro
 	configuration := webhook.Configuration{
 		Reader: reader, Writer: g.manager.GetClient(), Namespace: namespace, Service: sidecarService, CABundle: id.caBundle,
 	}
+	keepWebhook := configuration.Set
+	if !settings.Webhook {
+		// One that was kept under other settings must not stay.
+		keepWebhook = func(ctx context.Context, _ []string) error { return configuration.Set(ctx, nil) }
+	}
 	controller, wait, err := intercepts.Run(ctx, g.manager, intercepts.Options{
 		Namespace: namespace,
 		Policy: intercepts.Policy{
@@ -42,7 +47,7 @@ func (g *gateway) serveIntercepts(ctx context.Context, privateKey [32]byte) erro
 			Image: settings.Sidecar.Image, PullPolicy: settings.Sidecar.PullPolicy, Pin: id.pin, Guaranteed: settings.Sidecar.Resources,
 		},
 		Gateways: func(ctx context.Context) ([]netip.AddrPort, error) { return sidecarGateways(ctx, reader, namespace) },
-		Flows:    sidecars, Laptops: g.peers, Webhook: configuration.Set, Log: g.log,
+		Flows:    sidecars, Laptops: g.peers, Webhook: keepWebhook, Log: g.log,
 	})
 	if err != nil {
 		return fmt.Errorf("begin to answer intercepts: %w", err)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,9 +20,30 @@ import (
 // chaosVariable names the environment variable that sets how long the chaos lasts.
 const chaosVariable = "FAIRLEAD_E2E_CHAOS"
 
+// clock is how the lab's load writes times.
+const clock = "15:04:05.000"
+
+// cutByKill reports whether a request that must not be repeated, a POST, was reset in the moment in which a sidecar was
+// killed: its bytes were in that process, and nobody else has them.
+func cutByKill(failure string, kills [][2]time.Time) bool {
+	text, _, _ := strings.Cut(failure, " ")
+	at, err := time.Parse(clock, text)
+	if err != nil || !strings.Contains(failure, "Post ") || !strings.Contains(failure, "reset by peer") && !strings.Contains(failure, "EOF") {
+		return false
+	}
+	for _, kill := range kills {
+		from, _ := time.Parse(clock, kill[0].Format(clock))
+		to, _ := time.Parse(clock, kill[1].Format(clock))
+		if !at.Before(from.Add(-50*time.Millisecond)) && !at.After(to.Add(50*time.Millisecond)) {
+			return true
+		}
+	}
+	return false
+}
+
 // TestChaos keeps the shop under constant load while intercepts of every kind come and go, sidecars are killed, the gateway
-// is deleted twice, a laptop drops off, and the local program is restarted. Not one request of others may fail, and the
-// developer's own fall back to the app.
+// is deleted twice, a laptop drops off, and the local program is restarted. Not one request of others may fail, but for POSTs
+// that are inside a sidecar's process when that is killed, and the developer's own fall back to the app.
 func TestChaos(t *testing.T) {
 	length := 90 * time.Second
 	if text := os.Getenv(chaosVariable); text != "" {
@@ -66,8 +88,10 @@ func TestChaos(t *testing.T) {
 		{"lab", "-n", "lab", "--key", "blue", "--port", "3000:web"},
 	}
 	var mu sync.Mutex
+	var kills [][2]time.Time // from when to when
 	every(time.Second, func(i int) {
 		r := alice.Try(t, append([]string{"fairlead", "intercept"}, kinds[i%len(kinds)]...)...)
+		t.Logf("%s %v", time.Now().Format(clock), kinds[i%len(kinds)])
 		mu.Lock()
 		begun[r.Status == 0]++
 		mu.Unlock()
@@ -76,6 +100,7 @@ func TestChaos(t *testing.T) {
 		}
 		pause(time.Duration(2+rand.IntN(4)) * time.Second)
 		alice.Try(t, "fairlead", "leave", "--all")
+		t.Logf("%s left", time.Now().Format(clock))
 	})
 	every(5*time.Second, func(int) { // bob's traffic is all of a port that nobody else asks
 		bob.Try(t, "fairlead", "intercept", "lab", "-n", "lab", "--all", "--port", "3001:raw")
@@ -85,7 +110,13 @@ func TestChaos(t *testing.T) {
 	every(11*time.Second, func(int) {
 		for _, namespace := range []string{"shop", "lab"} {
 			if sidecars := sidecarsOf(t, namespace); len(sidecars) > 0 {
-				killSidecar(t, sidecars[rand.IntN(len(sidecars))])
+				victim := sidecars[rand.IntN(len(sidecars))]
+				began := time.Now()
+				killSidecar(t, victim)
+				mu.Lock()
+				kills = append(kills, [2]time.Time{began, time.Now()})
+				mu.Unlock()
+				t.Logf("%s a sidecar in %s was killed", began.Format(clock), namespace)
 			}
 		}
 	})
@@ -123,8 +154,12 @@ func TestChaos(t *testing.T) {
 	for name, l := range map[string]*load{"others through the front": others, "others who post": posts, "the developer's own": own} {
 		result := l.stop(t)
 		t.Logf("%s: %d requests, %d failed, slowest %.1f s, answered by %v", name, result.Requests, result.Failed, result.Slowest, result.Servers)
-		if result.Failed > 0 {
-			t.Errorf("%s: %d of %d failed:\n%s", name, result.Failed, result.Requests, strings.Join(result.Failures, "\n"))
+		failures := slices.DeleteFunc(result.Failures, func(failure string) bool { return cutByKill(failure, kills) })
+		if cut := len(result.Failures) - len(failures); cut > 0 {
+			t.Logf("%s: %d requests that could not be repeated were inside a sidecar's process when that was killed", name, cut)
+		}
+		if len(failures) > 0 || result.Failed > len(result.Failures) {
+			t.Errorf("%s: %d of %d failed:\n%s", name, result.Failed, result.Requests, strings.Join(failures, "\n"))
 		}
 	}
 	t.Logf("intercepts begun: %d, not: %d", begun[true], begun[false])

@@ -62,8 +62,9 @@ func TestTwoDevelopersAndOthers(t *testing.T) {
 			t.Error(err)
 		}
 		harness.Eventually(t, 30*time.Second, "the lab is itself again", func() error {
-			if names, err := unready(context.Background(), "lab"); err != nil || names != "" {
-				return fmt.Errorf("%s %v", names, err)
+			lab, err := env.Cluster.Kubernetes().AppsV1().Deployments("lab").Get(context.Background(), "lab", metav1.GetOptions{})
+			if err != nil || lab.Status.ReadyReplicas != 3 || lab.Status.Replicas != 3 {
+				return fmt.Errorf("%d of %d pods are ready: %v", lab.Status.ReadyReplicas, lab.Status.Replicas, err)
 			}
 			return nil
 		})
