@@ -107,7 +107,8 @@ func TestChaos(t *testing.T) {
 		pause(5 * time.Second)
 		bob.Try(t, "fairlead", "leave", "--all")
 	})
-	every(11*time.Second, func(int) {
+	// A pod gets a new sidecar for so many that died, and then no more until it is replaced.
+	every(max(11*time.Second, length/18), func(int) {
 		for _, namespace := range []string{"shop", "lab"} {
 			if sidecars := sidecarsOf(t, namespace); len(sidecars) > 0 {
 				victim := sidecars[rand.IntN(len(sidecars))]
