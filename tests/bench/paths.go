@@ -40,10 +40,12 @@ func (b *bench) pod(ctx context.Context) (name, address string, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("find a pod of catalog: %w", err)
 	}
-	if len(pods.Items) == 0 {
-		return "", "", errors.New("catalog has no pod")
+	for _, pod := range pods.Items {
+		if pod.DeletionTimestamp == nil && pod.Status.PodIP != "" {
+			return pod.Name, pod.Status.PodIP, nil
+		}
 	}
-	return pods.Items[0].Name, pods.Items[0].Status.PodIP, nil
+	return "", "", errors.New("catalog has no pod")
 }
 
 // plainRoute gives the laptop a route to the pods by the node, as a router between them would.
