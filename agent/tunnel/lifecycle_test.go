@@ -241,9 +241,12 @@ func TestFairness(t *testing.T) {
 		}
 	})
 	echo := listen(t, "tcp4", echoServer)
+	// The test's laptop must not be closed while its stack still writes (wireguard's tun/netstack).
+	defer silence(t, greedy)
 	for range 4 {
 		c := greedy.dial(service4, source)
 		go func() { _, _ = io.Copy(io.Discard, c) }()
+		defer c.Close()
 	}
 	c := modest.dial(service4, echo)
 	for range 100 {
@@ -253,6 +256,23 @@ func TestFairness(t *testing.T) {
 		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// silence waits until a laptop neither sends nor hears anything any more.
+func silence(t *testing.T, l *laptop) {
+	t.Helper()
+	text := ""
+	for {
+		now, err := l.device.IpcGet()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now == text {
+			return
+		}
+		text = now
+		time.Sleep(100 * time.Millisecond) // a time in which a busy laptop moves bytes
 	}
 }
 
