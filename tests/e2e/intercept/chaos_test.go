@@ -166,7 +166,9 @@ func TestChaos(t *testing.T) {
 		// A kept connection is closed when it is idle, so that its caller opens a new one. A request that is on the wire at that
 		// moment is reset, as with every server that closes idle connections; clients repeat those that they may, which a
 		// POST is not.
-		moved := slices.IndexFunc(failures, func(failure string) bool { return strings.Contains(failure, "Post ") && strings.Contains(failure, "reset by") })
+		moved := slices.IndexFunc(failures, func(failure string) bool {
+			return strings.Contains(failure, "Post ") && strings.Contains(failure, "reset by")
+		})
 		if moved >= 0 && len(failures) <= 1+result.Requests/postsPerReset {
 			t.Logf("%s: reset while its connection was moved: %s", name, failures[moved])
 			failures = slices.Delete(failures, moved, moved+1)
