@@ -14,7 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-dev/fairlead/backend/activity"
+	"github.com/fairlead-dev/fairlead/backend/diagnostics"
 	"github.com/fairlead-dev/fairlead/backend/session"
+	"github.com/fairlead-dev/fairlead/backend/settings"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -27,6 +30,13 @@ var words = map[reflect.Type][]string{
 	reflect.TypeFor[session.State](): {
 		string(session.Disconnected), string(session.Connecting), string(session.Connected), string(session.Reconnecting), string(session.Disconnecting),
 	},
+	reflect.TypeFor[activity.Level](): {string(activity.Info), string(activity.Good), string(activity.Warning), string(activity.Trouble)},
+	reflect.TypeFor[activity.Kind](): {
+		string(activity.Connection), string(activity.Carrier), string(activity.DNS), string(activity.Intercept), string(activity.Gateway),
+		string(activity.Helper), string(activity.Settings),
+	},
+	reflect.TypeFor[settings.Theme]():      {string(settings.ThemeSystem), string(settings.ThemeLight), string(settings.ThemeDark)},
+	reflect.TypeFor[diagnostics.Result]():  {string(diagnostics.OK), string(diagnostics.Warn), string(diagnostics.Fail), string(diagnostics.Skip)},
 	reflect.TypeFor[session.CarrierMode](): {string(session.CarrierAuto), string(session.CarrierUDP), string(session.CarrierRelay)},
 }
 
@@ -35,6 +45,12 @@ func TestThePageHasTheTypesOfTheAPI(t *testing.T) {
 	for _, root := range []reflect.Type{
 		reflect.TypeFor[Status](), reflect.TypeFor[ConnectRequest](), reflect.TypeFor[Target](), reflect.TypeFor[Contexts](),
 		reflect.TypeFor[Namespaces](), reflect.TypeFor[Version](), reflect.TypeFor[Helper](), reflect.TypeFor[failure](),
+		reflect.TypeFor[WorkloadsRequest](), reflect.TypeFor[Workloads](), reflect.TypeFor[Report](), reflect.TypeFor[GatewayRequest](), reflect.TypeFor[Gateway](),
+		reflect.TypeFor[InterceptRequest](), reflect.TypeFor[InterceptsRequest](), reflect.TypeFor[Intercepts](), reflect.TypeFor[LeaveRequest](), reflect.TypeFor[Left](),
+		reflect.TypeFor[EnvironmentRequest](), reflect.TypeFor[Environment](), reflect.TypeFor[Progress](), reflect.TypeFor[CancelRequest](), reflect.TypeFor[Ended](),
+		reflect.TypeFor[Snapshot](), reflect.TypeFor[Programs](), reflect.TypeFor[Records](), reflect.TypeFor[ContextState](), reflect.TypeFor[GatewayPlan](),
+		reflect.TypeFor[InterceptPreview](), reflect.TypeFor[EnvironmentFileRequest](), reflect.TypeFor[EnvironmentFile](), reflect.TypeFor[TerminalRequest](),
+		reflect.TypeFor[NamespaceRequest](), reflect.TypeFor[BundlePlan](),
 	} {
 		w.typeOf(t, root)
 	}
@@ -71,7 +87,7 @@ func (w *typeWriter) typeOf(t *testing.T, v reflect.Type) string {
 		return w.typeOf(t, v.Elem()) + "[]"
 	case reflect.Bool:
 		return "boolean"
-	case reflect.Int, reflect.Uint64, reflect.Float64:
+	case reflect.Int, reflect.Int32, reflect.Uint64, reflect.Float64:
 		return "number"
 	case reflect.String:
 		if words[v] == nil {
