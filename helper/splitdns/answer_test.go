@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,16 +27,8 @@ type nameServer struct {
 // serveNames answers every question with answer; nil says nothing at all.
 func serveNames(t *testing.T, answer func(question dns.Question, tcp bool) *dns.Msg) *nameServer {
 	t.Helper()
-	packet, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := packet.LocalAddr().(*net.UDPAddr).AddrPort()
-	stream, err := net.Listen("tcp", address.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &nameServer{address: address}
+	packet, stream := freePort(t)
+	s := &nameServer{address: packet.LocalAddr().(*net.UDPAddr).AddrPort()}
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, request *dns.Msg) {
 		s.asked.Add(1)
 		_, tcp := w.RemoteAddr().(*net.TCPAddr)
@@ -58,6 +51,27 @@ func serveNames(t *testing.T, answer func(question dns.Question, tcp bool) *dns.
 		t.Cleanup(func() { _ = server.Shutdown() })
 	}
 	return s
+}
+
+// freePort binds one port for UDP and TCP: one that is free for both.
+func freePort(t *testing.T) (*net.UDPConn, net.Listener) {
+	t.Helper()
+	for range portAttempts {
+		packet, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream, err := net.Listen("tcp", packet.LocalAddr().String())
+		if err == nil {
+			return packet, stream
+		}
+		packet.Close()
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("no port is free for UDP and TCP")
+	return nil, nil
 }
 
 func withAddress(name, address string) *dns.Msg {
@@ -193,7 +207,7 @@ func TestLongAnswersComeOverTCP(t *testing.T) {
 	if n := len(r.answer(t.Context(), question("inventory.shop-a", dns.TypeA)).Answer); n != 100 {
 		t.Errorf("%d records", n)
 	}
-	l, err := listenOn([]netip.Addr{netip.MustParseAddr("127.0.0.1")}, 0, r)
+	l, err := listenOnFree([]netip.Addr{netip.MustParseAddr("127.0.0.1")}, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,6 +371,27 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("%d bytes", len(packed))
 		}
 	})
+}
+
+// A port that the kernel gives for UDP may be taken for TCP: another is looked for.
+func TestAPortThatIsTakenIsNoFailure(t *testing.T) {
+	// So many are taken that the search meets one now and then.
+	for range 400 {
+		taken, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { taken.Close() })
+	}
+	for range 500 {
+		l, err := listenOnFree([]netip.Addr{netip.MustParseAddr("127.0.0.1")}, &resolver{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.close(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // A name of the cluster does not vanish because the gateway is late, or can't say, and the world does not know it.

@@ -32,16 +32,26 @@ type listener struct {
 func listen(addresses []netip.Addr, anyPort bool, r *resolver) (*listener, error) {
 	l, err := listenOn(addresses, dnsPort, r)
 	if err != nil && anyPort && (errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES)) {
-		for range portAttempts {
-			if l, err = listenOn(addresses, 0, r); err == nil {
-				return l, nil
-			}
+		l, err = listenOnFree(addresses, r)
+		if err == nil {
+			return l, nil
 		}
 	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("port 53 is taken by a program that listens on all addresses of this machine: %w", err)
 	}
 	return l, err
+}
+
+// listenOnFree binds a port that is free on all the addresses, for UDP and TCP. The kernel knows such a port only for the
+// first socket; another program may have it for the next, and then a new search begins.
+func listenOnFree(addresses []netip.Addr, r *resolver) (l *listener, err error) {
+	for range portAttempts {
+		if l, err = listenOn(addresses, 0, r); !errors.Is(err, syscall.EADDRINUSE) {
+			return l, err
+		}
+	}
+	return nil, err
 }
 
 // listenOn binds one port, or a free one for 0, on the addresses.
