@@ -37,12 +37,8 @@ func (l *list) Set(value string) error {
 
 // install is the command install.
 func install(args []string, output io.Writer) error {
-	var policy authorization.Policy
-	set := flags("install", func(set *flag.FlagSet) {
-		set.Var((*list)(&policy.Users), "user", "`name` or number of a user who may connect; may be given several times")
-		set.Var((*list)(&policy.Groups), "group", "`name` or number of a group whose members may connect; may be given several times")
-	})
-	if err := parse(set, args); err != nil {
+	policy, err := parsePolicy("install", args)
+	if err != nil {
 		return err
 	}
 	if len(policy.Users)+len(policy.Groups) == 0 {
@@ -63,6 +59,31 @@ func install(args []string, output io.Writer) error {
 		return err
 	}
 	return awaitService(output)
+}
+
+// allow is the command allow.
+func allow(args []string, output io.Writer) error {
+	policy, err := parsePolicy("allow", args)
+	if err != nil {
+		return err
+	}
+	if len(policy.Users)+len(policy.Groups) == 0 {
+		return errors.New("name who may connect, with --user or --group")
+	}
+	if err := asRoot("allow"); err != nil {
+		return err
+	}
+	return osservice.Installer{Report: reporter(output)}.Allow(policy)
+}
+
+// parsePolicy reads who is named in the arguments of a command.
+func parsePolicy(command string, args []string) (authorization.Policy, error) {
+	var policy authorization.Policy
+	set := flags(command, func(set *flag.FlagSet) {
+		set.Var((*list)(&policy.Users), "user", "`name` or number of a user who may connect; may be given several times")
+		set.Var((*list)(&policy.Groups), "group", "`name` or number of a group whose members may connect; may be given several times")
+	})
+	return policy, parse(set, args)
 }
 
 // invoker is who became root to run this, as a number: the user who is meant when none is named.

@@ -33,6 +33,7 @@ const usage = `fairlead-helper makes the tunnel of Fairlead. It runs as a servic
 
   fairlead-helper [run]         serve the users of this machine; this is what the service manager starts
   fairlead-helper install       install and start the service for the user who calls sudo (--user, --group for others)
+  fairlead-helper allow         add users (--user) and groups (--group) to those who may connect
   fairlead-helper uninstall     stop and remove the service and everything that it made
   fairlead-helper restore       put back what a helper that was killed left changed on this machine
   fairlead-helper version       print the version
@@ -65,6 +66,8 @@ func command(args []string, output io.Writer) error {
 		return putBack(args, output)
 	case "install":
 		return install(args, output)
+	case "allow":
+		return allow(args, output)
 	case "uninstall":
 		return uninstall(args, output)
 	case "version":

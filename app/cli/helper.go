@@ -150,7 +150,10 @@ func elevation(terminal bool, look func(string) (string, error)) []string {
 	return nil
 }
 
-// findHelper returns the helper's file: beside this program, else on the PATH.
+// systemFolder is where a Linux package has the helper; the PATH of users often lacks it.
+const systemFolder = "/usr/sbin"
+
+// findHelper returns the helper's file: beside this program, else on the PATH, else that of a package.
 func findHelper() (string, error) {
 	name := helperProgram
 	if runtime.GOOS == "windows" {
@@ -166,6 +169,10 @@ func findHelper() (string, error) {
 	}
 	if found, err := exec.LookPath(name); err == nil {
 		return filepath.Abs(found)
+	}
+	packaged := filepath.Join(systemFolder, name)
+	if info, err := os.Stat(packaged); err == nil && info.Mode().IsRegular() {
+		return packaged, nil
 	}
 	return "", problem.New(problem.NotFound, "Put it into the folder of the program 'fairlead'; both come in the same package.",
 		"there is no %s beside this program or on the PATH", name)

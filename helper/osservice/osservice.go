@@ -26,8 +26,11 @@ import (
 // Layout is where everything is. Programs that run as root are in folders that only root writes.
 type Layout struct {
 	Program string // the service's own copy of the program
-	Policy  string // who may use it
-	State   string // folder of the journal
+	// Packaged is the program where a package of the system puts it, whose scripts then own the service's definition.
+	// It is empty where there are no such packages.
+	Packaged string
+	Policy   string // who may use it
+	State    string // folder of the journal
 	// Leftovers are files and folders that the system makes around the service, removed with it.
 	Leftovers []string
 }
@@ -36,6 +39,12 @@ type Layout struct {
 type Installer struct {
 	Report func(format string, args ...any)
 }
+
+// What a package of the system is called, and how a person removes it.
+const (
+	packageName = "fairlead"
+	removeHint  = "sudo apt purge fairlead, or sudo dnf remove fairlead"
+)
 
 // program satisfies the library, which wants something to run even where it only installs.
 type program struct{ start, stop func() error }
@@ -66,10 +75,18 @@ func open() (service.Service, error) {
 }
 
 // Install copies this program to where only root writes, adds policy's users and groups to those who may use it, and
-// makes the service run, now and after each start of the machine. An installed one is replaced.
+// makes the service run, now and after each start of the machine. An installed one is replaced. A program that came with
+// a package stays where it is.
 func (i Installer) Install(ctx context.Context, policy authorization.Policy) error {
-	if err := policy.Validate(authorization.System{}); err != nil {
+	packaged, err := fromPackage()
+	if err != nil {
 		return err
+	}
+	if packaged {
+		if err := i.Allow(policy); err != nil {
+			return err
+		}
+		return startPackaged(ctx)
 	}
 	merged, err := mergePolicy(policy)
 	if err != nil {
@@ -86,13 +103,9 @@ func (i Installer) Install(ctx context.Context, policy authorization.Policy) err
 		return err
 	}
 	i.Report("installed %s", Files.Program)
-	if err := os.MkdirAll(filepath.Dir(Files.Policy), 0o755); err != nil {
-		return fmt.Errorf("make folder of the access policy: %w", err)
-	}
-	if err := restore.ReplaceFile(Files.Policy, merged.Marshal(), 0o644, true); err != nil {
+	if err := i.writePolicy(merged); err != nil {
 		return err
 	}
-	i.Report("allowed in %s: users %v, groups %v", Files.Policy, merged.Users, merged.Groups)
 	if err := s.Install(); err != nil {
 		return fmt.Errorf("install service: %w", err)
 	}
@@ -103,9 +116,25 @@ func (i Installer) Install(ctx context.Context, policy authorization.Policy) err
 	return nil
 }
 
+// Allow adds policy's users and groups to those who may use the helper. It counts at once, also for a helper that runs.
+func (i Installer) Allow(policy authorization.Policy) error {
+	merged, err := mergePolicy(policy)
+	if err != nil {
+		return err
+	}
+	return i.writePolicy(merged)
+}
+
 // Uninstall stops the service, which puts everything back, calls restore in case the service could not, and removes all
 // that Install and the service made.
 func (i Installer) Uninstall(ctx context.Context, restore func(context.Context) error) error {
+	packaged, err := fromPackage()
+	if err != nil {
+		return err
+	}
+	if packaged {
+		return fmt.Errorf("%s belongs to the package %s, which removes it: %s", Files.Packaged, packageName, removeHint)
+	}
 	s, err := open()
 	if err != nil {
 		return err
@@ -145,8 +174,42 @@ func (i Installer) remove(_ context.Context, s service.Service) error {
 	return tidy()
 }
 
-// mergePolicy adds to the policy that is there. One that can't be trusted is not added to.
+// fromPackage reports whether this very program came with a package. While there is one, a program from elsewhere must
+// not touch the service.
+func fromPackage() (bool, error) {
+	if Files.Packaged == "" {
+		return false, nil
+	}
+	if _, err := os.Lstat(Files.Packaged); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	own, err := os.Executable()
+	if err != nil {
+		return false, fmt.Errorf("find this program's file: %w", err)
+	}
+	if !same(own, Files.Packaged) {
+		return false, fmt.Errorf("the package %[1]s has installed the helper already; use %[2]s, or remove the package first: %[3]s",
+			packageName, Files.Packaged, removeHint)
+	}
+	return true, nil
+}
+
+func (i Installer) writePolicy(policy authorization.Policy) error {
+	if err := os.MkdirAll(filepath.Dir(Files.Policy), 0o755); err != nil {
+		return fmt.Errorf("make folder of the access policy: %w", err)
+	}
+	if err := restore.ReplaceFile(Files.Policy, policy.Marshal(), 0o644, true); err != nil {
+		return err
+	}
+	i.Report("allowed in %s: users %v, groups %v", Files.Policy, policy.Users, policy.Groups)
+	return nil
+}
+
+// mergePolicy adds to the policy that is there. One that can't be trusted is not added to, nor is an unknown account.
 func mergePolicy(policy authorization.Policy) (authorization.Policy, error) {
+	if err := policy.Validate(authorization.System{}); err != nil {
+		return authorization.Policy{}, err
+	}
 	merged, err := authorization.Load(Files.Policy)
 	if err != nil {
 		return authorization.Policy{}, fmt.Errorf("%w; remove the file to start afresh", err)

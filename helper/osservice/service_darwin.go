@@ -3,7 +3,9 @@
 package osservice
 
 import (
+	"context"
 	_ "embed" // the definition
+	"errors"
 	"os"
 
 	"github.com/kardianos/service"
@@ -32,3 +34,6 @@ func isInstalled(service.Service) bool {
 }
 
 func tidy() error { return nil }
+
+// startPackaged has nothing to start: there are no packages that bring a service.
+func startPackaged(context.Context) error { return errors.ErrUnsupported }

@@ -3,10 +3,14 @@
 package osservice
 
 import (
+	"bytes"
+	"context"
 	_ "embed" // the definitions
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"github.com/kardianos/service"
@@ -19,6 +23,7 @@ const serviceName = "fairlead-helper"
 // Files is the layout on this system.
 var Files = Layout{
 	Program:   "/usr/local/libexec/fairlead/fairlead-helper",
+	Packaged:  "/usr/sbin/fairlead-helper",
 	Policy:    authorization.DefaultPath,
 	State:     "/var/lib/fairlead",
 	Leftovers: []string{"/run/fairlead", "/run/fairlead-helper.pid", "/var/log/fairlead-helper.log"},
@@ -53,4 +58,16 @@ func tidy() error {
 		}
 	}
 	return err
+}
+
+// startPackaged starts the service that a package has defined.
+func startPackaged(ctx context.Context) error {
+	line := []string{"service", serviceName, "start"}
+	if _, err := os.Stat("/run/systemd/system"); err == nil { // sd_booted(3)
+		line = []string{"systemctl", "enable", "--now", serviceName}
+	}
+	if output, err := exec.CommandContext(ctx, line[0], line[1:]...).CombinedOutput(); err != nil {
+		return fmt.Errorf("start service: %s: %w: %s", line[0], err, bytes.TrimSpace(output))
+	}
+	return nil
 }

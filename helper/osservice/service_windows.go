@@ -3,6 +3,8 @@
 package osservice
 
 import (
+	"context"
+	"errors"
 	"github.com/kardianos/service"
 
 	"github.com/fairlead-dev/fairlead/helper/authorization"
@@ -32,3 +34,6 @@ func isInstalled(s service.Service) bool {
 }
 
 func tidy() error { return nil }
+
+// startPackaged has nothing to start: there are no packages that bring a service.
+func startPackaged(context.Context) error { return errors.ErrUnsupported }
