@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
+	"github.com/fairlead-dev/fairlead/backend/programs"
 )
 
 var local4 = []netip.Addr{netip.MustParseAddr("127.0.0.1")}
@@ -142,7 +143,7 @@ func TestAProbeDisturbsNobody(t *testing.T) {
 			t.Fatalf("got %+v", answer)
 		}
 	}
-	if _, known := systemListens("TCP", netip.AddrPort{}); known && len(connected) != 0 {
+	if _, known := programs.Listens("TCP", netip.AddrPort{}); known && len(connected) != 0 {
 		t.Errorf("the program was connected to %d times", len(connected))
 	}
 }

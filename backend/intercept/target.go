@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/fairlead-dev/fairlead/backend/programs"
 )
 
 const (
@@ -77,13 +79,13 @@ func (t *target) isListening(ctx context.Context) bool {
 func (t *target) look(ctx context.Context) bool {
 	for _, address := range t.addresses() {
 		if at, err := netip.ParseAddrPort(address); err == nil {
-			if listens, known := systemListens(t.protocol, at); known && listens {
+			if listens, known := programs.Listens(t.protocol, at); known && listens {
 				return true
 			}
 		}
 	}
 	if t.protocol == "UDP" { // nothing tells but a datagram
-		_, known := systemListens(t.protocol, netip.AddrPort{})
+		_, known := programs.Listens(t.protocol, netip.AddrPort{})
 		at, err := netip.ParseAddrPort(t.address)
 		return !known || err != nil || !at.Addr().IsLoopback()
 	}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package redact takes out of texts what may be secret, before they are shown or written into a support bundle: values
+// behind names such as password or token, keys and certificates, credentials in URLs, query strings, cookies, and words that
+// look made at random.
+//
+// It owns the rules, and is pure. It errs on the side of taking out too much. It must not be relied upon where a secret is
+// known to be: leave the value out altogether there.
+package redact
+
+import (
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+// Mark stands for what was taken out.
+const Mark = "…"
+
+// secretName is how names of what is secret end; words that are parts of others stand after a separator, so that "monkey"
+// is no key.
+const secretName = `(?:pass(?:word|wd|phrase)?|token|secret|credentials?|api[-_.]?key|private[-_.]?key|access[-_.]?key|` +
+	`signing[-_.]?key|session[-_.]?id|cookie|signature|(?:\b|[-_.])(?:pwd|key|auth|bearer|dsn|sas|(?:key|certificate|certificate-authority)-data))s?`
+
+var (
+	// secretFlag is the name of a flag or variable whose value is secret.
+	secretFlag = regexp.MustCompile(`(?i)` + secretName + `$`)
+	// plainNames look like secret ones and are not.
+	plainNames = regexp.MustCompile(`(?i)(?:^|[-_.])(?:file|path|name|id|dir|folder|type|method|mode|url|key-?file)$`)
+	// userInfo is NAME:PASSWORD@ in a URL.
+	userInfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@"']+@`)
+	// query is the query of a URL or path.
+	query = regexp.MustCompile(`(/[^\s?"'<>]*)\?[^\s"'<>]+`)
+	// header is a line of a header that is secret, up to the end of the line or quotation.
+	header = regexp.MustCompile(`(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|x-[a-z0-9-]*(?:token|api-key|secret|auth)[a-z0-9-]*)(["']?\s*[:=]\s*)[^\r\n"']+`)
+	// bearer is a credential as HTTP has it.
+	bearer = regexp.MustCompile(`(?i)\b(bearer|basic|digest|negotiate)\s+[a-z0-9+/_=.~-]{6,}`)
+	// assigned is a name that is secret with its value: NAME=value, NAME: value or "name":"value".
+	assigned = regexp.MustCompile(`(?i)(["']?\b[a-z0-9_.-]*` + secretName + `["']?\s*[=:]\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;&"']+)`)
+	// block is a key or certificate in PEM (RFC 7468), whether lines are ended really or by an escape.
+	block = regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|$)`)
+	// known are tokens by their form: JWT (RFC 7519), and those of GitHub, GitLab, Slack, AWS, Google and Stripe.
+	known = regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?|\b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|AKIA|ASIA|AIza|sk_live_|sk_test_|sk-|rk_live_|npm_|dop_v1_)[A-Za-z0-9_-]{8,}`)
+	// random is a long word of letters and digits mixed, as secrets are; UUIDs have shorter parts.
+	random = regexp.MustCompile(`[A-Za-z0-9+/_]{28,}={0,2}`)
+)
+
+// Text takes what may be secret out of a text of any kind, such as a log.
+func Text(text string) string {
+	text = block.ReplaceAllString(text, "-----"+Mark+"-----")
+	text = header.ReplaceAllString(text, "$1$2"+Mark)
+	text = bearer.ReplaceAllString(text, "$1 "+Mark)
+	text = userInfo.ReplaceAllString(text, "$1"+Mark+"@")
+	text = query.ReplaceAllString(text, "$1?"+Mark)
+	text = known.ReplaceAllString(text, Mark)
+	text = assigned.ReplaceAllStringFunc(text, func(found string) string {
+		parts := assigned.FindStringSubmatch(found)
+		name := strings.TrimRight(parts[1], "=: \t\"'")
+		if plainNames.MatchString(name) {
+			return found
+		}
+		if quoted := parts[2][:1]; quoted == `"` || quoted == "'" {
+			return parts[1] + quoted + Mark + quoted
+		}
+		return parts[1] + Mark
+	})
+	return random.ReplaceAllStringFunc(text, func(word string) string {
+		if looksRandom(word) {
+			return Mark
+		}
+		return word
+	})
+}
+
+// looksRandom reports whether a long word has both letters and digits all over, rather than being a name or a path.
+func looksRandom(word string) bool {
+	if strings.Count(word, "/") > len(word)/12 {
+		return false // a path
+	}
+	changes, digits := 0, 0
+	kind := func(c byte) int {
+		switch {
+		case c >= '0' && c <= '9':
+			return 1
+		case c >= 'A' && c <= 'Z':
+			return 2
+		}
+		return 3
+	}
+	for i := range len(word) {
+		if kind(word[i]) == 1 {
+			digits++
+		}
+		if i > 0 && kind(word[i]) != kind(word[i-1]) {
+			changes++
+		}
+	}
+	return digits > 0 && changes > len(word)/5
+}
+
+// Command joins the words of a command line into one that may be shown, at most limit characters long.
+func Command(words []string, limit int) string {
+	shown := make([]string, 0, len(words))
+	hide := false // the next word is the value of a secret flag
+	for i, word := range words {
+		name, _, assigned := strings.Cut(word, "=")
+		isFlag := strings.HasPrefix(word, "-")
+		switch {
+		case hide && !isFlag:
+			word = Mark
+		case i > 0 && assigned && isSecret(name):
+			word = name + "=" + Mark
+		case i > 0:
+			word = Text(word)
+		}
+		hide = isFlag && !assigned && isSecret(name)
+		if word == "" || strings.ContainsAny(word, " \t\n") {
+			word = "'" + strings.Join(strings.Fields(word), " ") + "'"
+		}
+		shown = append(shown, word)
+		if len(shown) > limit {
+			break
+		}
+	}
+	return Shorten(strings.Join(shown, " "), limit)
+}
+
+// isSecret reports whether what goes by a name is secret.
+func isSecret(name string) bool {
+	name = strings.TrimLeft(name, "-")
+	return !strings.ContainsAny(name, "/?") && secretFlag.MatchString(name) && !plainNames.MatchString(name)
+}
+
+// Shorten cuts a text to limit characters, and takes out what is no text.
+func Shorten(text string, limit int) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, text)
+	if runes := []rune(text); len(runes) > limit {
+		return string(runes[:limit-1]) + "…"
+	}
+	return text
+}
