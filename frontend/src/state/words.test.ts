@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from 'vitest'
 import type { Problem, State, Status } from '../api/types'
-import { details, problems, sentence, size, view } from './words'
+import { ago, details, hintParts, sentence, size, span, view } from './words'
 
 const problem: Problem = { code: 'gateway_missing', message: 'the cluster has no gateway', hint: 'Run: fairlead gateway install' }
 
@@ -66,13 +66,6 @@ describe('details', () => {
   })
 })
 
-test('problems are shown once', () => {
-  expect(problems(status('disconnected', { problem }), problem)).toEqual([problem])
-  expect(problems(status('disconnected'), problem)).toEqual([problem])
-  expect(problems(status('disconnected'), { code: 'cancelled', message: 'Cancelled.' })).toEqual([])
-  expect(problems(undefined, undefined)).toEqual([])
-})
-
 test.each([
   [0, '0 B'],
   [1023, '1023 B'],
@@ -86,3 +79,28 @@ test.each([
   [' waiting ', 'Waiting.'],
   ['Done!', 'Done!'],
 ])('%o as a sentence', (text, want) => expect(sentence(text)).toBe(want))
+
+test.each([
+  [400, '0 s'],
+  [59_000, '59 s'],
+  [61_000, '1 min'],
+  [3_600_000, '1 h'],
+  [3_900_000, '1 h 5 min'],
+  [90_000_000, '1 day'],
+  [200_000_000, '2 days'],
+])('%d ms are %s', (ms, text) => expect(span(ms)).toBe(text))
+
+test('ago', () => {
+  const time = '2026-01-02T15:04:05Z'
+  expect(ago(time, Date.parse(time) + 1000)).toBe('just now')
+  expect(ago(time, Date.parse(time) - 9000)).toBe('just now') // the clock of this page may be behind
+  expect(ago(time, Date.parse(time) + 120_000)).toBe('2 min ago')
+  expect(ago(undefined, 0)).toBe('')
+})
+
+test.each([
+  ['Run: fairlead gateway install', { text: 'Run this in a terminal:', command: 'fairlead gateway install' }],
+  ["Run 'sudo fairlead helper install' on this laptop.", { text: "Run 'sudo fairlead helper install' on this laptop.", command: 'sudo fairlead helper install' }],
+  ['Ask an administrator.', { text: 'Ask an administrator.' }],
+  ['', { text: '' }],
+])('hint %o', (hint, want) => expect(hintParts(hint)).toEqual(want))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the page says of a status: a pure function of it.
-import type { CarrierStatus, Problem, Status } from '../api/types'
+import type { CarrierStatus, Status } from '../api/types'
 
 /** How a state looks. The words say the same: colour is never the only sign. */
 export type Tone = 'good' | 'busy' | 'bad' | 'idle'
@@ -21,9 +21,9 @@ export function view(status: Status | undefined, lost: boolean): View {
   if (lost) {
     return {
       tone: 'bad',
-      badge: 'Not known',
+      badge: 'Offline',
       headline: 'Fairlead does not answer',
-      next: "What this page knew may no longer be true. It goes on trying; if nothing changes, run 'fairlead ui' in a terminal, or start the Fairlead window again.",
+      next: "What this page knew may no longer be true. It goes on trying; if nothing changes, run 'fairlead open' in a terminal, or start the Fairlead window again.",
       action: 'none',
     }
   }
@@ -159,9 +159,39 @@ export function size(bytes: number): string {
   return `${unit === 0 || bytes >= 100 ? Math.round(bytes) : bytes.toFixed(1)} ${units[unit]}`
 }
 
-/** The problems to show: what the status says, and what the last call said beyond that. */
-export function problems(status: Status | undefined, failure: Problem | undefined): Problem[] {
-  const all = status?.problem ? [status.problem] : []
-  if (failure && failure.code !== 'cancelled' && failure.message !== status?.problem?.message) all.push(failure)
-  return all
+/** A number of bytes in a second. */
+export const rate = (bytes: number) => `${size(bytes)}/s`
+
+/** A duration for people: the largest unit that fits. */
+export function span(milliseconds: number): string {
+  const seconds = Math.max(0, Math.round(milliseconds / 1000))
+  if (seconds < 60) return `${seconds} s`
+  const minutes = Math.floor(seconds / 60)
+  if (minutes < 60) return `${minutes} min`
+  const hours = Math.floor(minutes / 60)
+  if (hours < 24) return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`
+  const days = Math.floor(hours / 24)
+  return days === 1 ? '1 day' : `${days} days`
 }
+
+/** How long ago a time was. */
+export function ago(time: string | undefined, now: number): string {
+  if (!time) return ''
+  const past = now - Date.parse(time)
+  return past < 5000 ? 'just now' : `${span(past)} ago`
+}
+
+/** Milliseconds for people. */
+export const millis = (ms: number) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`
+
+/** A hint, and the command in it that can be copied. */
+export function hintParts(hint: string): { text: string; command?: string } {
+  const trimmed = hint.trim()
+  const whole = /^(?:run|run it yourself): *([^\n]+)$/i.exec(trimmed)
+  if (whole) return { text: 'Run this in a terminal:', command: whole[1] }
+  const quoted = /'((?:sudo )?(?:fairlead|kubectl|usermod|systemctl) [^']+)'/.exec(trimmed)
+  return quoted ? { text: trimmed, command: quoted[1] } : { text: trimmed }
+}
+
+/** A count with its noun. */
+export const plural = (n: number, one: string, many = `${one}s`) => `${n.toLocaleString('en')} ${n === 1 ? one : many}`
