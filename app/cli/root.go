@@ -75,7 +75,7 @@ and by address. No account, no cloud service, nothing left behind.`,
 		p.connectCommand(), p.disconnectCommand(), p.statusCommand(), p.listCommand(),
 		p.interceptCommand(), p.interceptsCommand(), p.leaveCommand(), p.envCommand(), p.uiCommand(),
 		p.doctorCommand(), p.helperCommand(), p.gatewayCommand(),
-		p.quitCommand(), p.versionCommand(), p.daemonCommand(),
+		p.quitCommand(), p.versionCommand(), p.daemonCommand(), p.manualCommand(),
 		outputTopic(), exitStatusTopic(),
 	)
 	return root
