@@ -61,12 +61,14 @@ func (l *link) hold() error {
 			l.took(a)
 		case l.clusterProblem = <-l.failed:
 		case <-l.relayChanged:
+		case <-l.run.turned:
 		case <-look.C:
 		case <-patience.C:
 			if l.answeredAt.IsZero() || !isClosed(l.run.connected) {
 				return noCarrier(l.status, l.run.request.carrier, l.keeper.Status())
 			}
 		}
+		l.turn()
 		if err := l.follows(); err != nil {
 			return err
 		}
@@ -117,6 +119,9 @@ func (l *link) follows() error {
 	l.run.log.Info("gateway changed what it offers; updating the tunnel")
 	if err := l.update(update); err != nil {
 		return err
+	}
+	if l.helperProblem != nil { // what was refused is not what is
+		return nil
 	}
 	moved := !slices.Equal(l.tunnel.Addresses, wanted.Addresses) || !slices.Equal(l.tunnel.Peer.Addresses, wanted.Peer.Addresses)
 	l.tunnel = wanted
@@ -305,6 +310,9 @@ func (l *link) describe(fresh bool) Status {
 	s.Connection = l.namespace + "/" + l.name
 	s.Addresses, s.Routes, s.Mappings = l.tunnel.Addresses, l.tunnel.Routes, l.mappings
 	s.Device, s.MTU = l.status.Device, l.status.MTU
+	if l.tunnel.DNS != nil {
+		s.Namespace = l.tunnel.DNS.Namespace // where names resolve now, be it not where they are to
+	}
 	s.Received, s.Sent = l.status.Received, l.status.Sent
 	s.Gateway.Pod, s.Gateway.Version = l.answer.Relay.Pod, l.answer.Version
 	s.DNS = DNSStatus{Mode: l.status.DNS.Mode, Healthy: l.status.DNS.Healthy, Detail: l.status.DNS.Detail, ClusterDomain: l.answer.Domain}

@@ -56,7 +56,7 @@ func (l *link) connect() error {
 		return err
 	}
 	l.spec = v1alpha1.ConnectionSpec{
-		User: l.user, PublicKey: l.prepared.PublicKey, Namespace: l.run.request.access.Namespace(),
+		User: l.user, PublicKey: l.prepared.PublicKey, Namespace: l.run.namespace(),
 		Host: hostName(), ClientVersion: l.run.deps.Version, UnavailableRanges: unavailableRanges(l.prepared.LocalRoutes),
 	}
 	if l.run.request.carrier != CarrierUDP {
@@ -200,7 +200,7 @@ func (l *link) awaitAnswer(ctx context.Context) error {
 func (l *link) answered() (error, bool) {
 	status := l.connection.Status
 	switch {
-	case l.connection.Generation < l.generation || status.ObservedGeneration < l.generation:
+	case l.connection.Generation < l.generation || status.ObservedGeneration < max(l.generation, l.connection.Generation):
 		return nil, false
 	case status.Phase == v1alpha1.ConnectionRefused:
 		return problem.New(problem.GatewayNotReady, "See: kubectl get connections --namespace "+l.namespace+".",
@@ -265,7 +265,8 @@ func (l *link) plan() (api.Tunnel, []v1alpha1.RangeMapping, error) {
 		return api.Tunnel{}, nil, err
 	}
 	request := l.run.request
-	if namespace := l.spec.Namespace; len(a.Namespaces) < allNamespaces && !slices.Contains(a.Namespaces, namespace) {
+	namespace := l.connection.Spec.Namespace // which this answer is about
+	if len(a.Namespaces) < allNamespaces && !slices.Contains(a.Namespaces, namespace) {
 		return api.Tunnel{}, nil, NoNamespace(namespace, a.Namespaces)
 	}
 	exempt := l.access.Addresses()
@@ -290,7 +291,7 @@ func (l *link) plan() (api.Tunnel, []v1alpha1.RangeMapping, error) {
 	if request.carrier == CarrierUDP || request.carrier == CarrierAuto && len(a.UDP) > 0 {
 		first = api.CarrierUDP
 	}
-	tunnel := tunnelFor(a, planned, exempt, l.spec.Namespace, first)
+	tunnel := tunnelFor(a, planned, exempt, namespace, first)
 	tunnel.InboundPorts = l.run.inbound.get()
 	return tunnel, specMappings(planned.Mappings), nil
 }

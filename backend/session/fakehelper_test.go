@@ -148,6 +148,9 @@ func (c *fakeConn) Update(_ context.Context, r api.UpdateRequest) (s api.Status,
 		if r.Routes != nil {
 			h.up.Routes = *r.Routes
 		}
+		if r.DNS != nil {
+			h.up.DNS = r.DNS
+		}
 		s = h.status(r.Session)
 		return nil
 	})

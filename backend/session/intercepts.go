@@ -9,8 +9,18 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/backend/cluster"
 	"github.com/fairlead-dev/fairlead/helper/api"
+)
+
+// What an Intercept's Phase can be, once the gateway has said something.
+const (
+	InterceptPending   = string(v1alpha1.InterceptPending)
+	InterceptActive    = string(v1alpha1.InterceptActive)
+	InterceptSuspended = string(v1alpha1.InterceptSuspended)
+	InterceptRefused   = string(v1alpha1.InterceptRefused)
+	InterceptEnded     = string(v1alpha1.InterceptEnded)
 )
 
 // Intercept is what is true of one intercept. It is plain data. Counts and pods are the gateway's word; what is local is

@@ -49,7 +49,8 @@ func NewManager(d Dependencies) *Manager {
 }
 
 // Connect connects and returns when that is done, or with a *problem.Problem when it can't be: then everything has
-// been put back. While connected with the same options it does nothing; with others it reconnects with those, once
+// been put back. While connected with the same options it does nothing; with the same but for the namespace, it
+// switches that; with others it reconnects with those, once
 // all that can be known beforehand speaks for that: until then, what is connected stays. Cancelling ctx gives up; a
 // connection that nobody else waits for is not made then, and everything is put back. Progress shows in Status.
 func (m *Manager) Connect(ctx context.Context, o Options) error {
@@ -57,7 +58,15 @@ func (m *Manager) Connect(ctx context.Context, o Options) error {
 	if err != nil {
 		return spared(err, m.present())
 	}
-	if present := m.present(); present != nil && !present.request.same(r) {
+	present := m.present()
+	if present != nil && isClosed(present.connected) && present.request.alike(r) {
+		defer r.access.Close()
+		if err := present.switchNamespace(ctx, r.access.Namespace()); err != nil {
+			return spared(err, present)
+		}
+		return present.await(ctx)
+	}
+	if present != nil && !present.same(r) {
 		if err := r.check(ctx, m.deps.Version, present.known.Load()); err != nil {
 			r.access.Close()
 			return spared(err, present)
@@ -88,7 +97,7 @@ func spared(err error, present *run) error {
 	}
 	p := *problem.From(err)
 	p.Details = append(slices.Clone(p.Details), fmt.Sprintf("the connection to %s, namespace %s, stays as it is",
-		present.request.access.Context(), present.request.access.Namespace()))
+		present.request.access.Context(), present.namespace()))
 	return &p
 }
 
@@ -101,7 +110,7 @@ func (m *Manager) claim(r *request) (*run, error) {
 		r.access.Close()
 		return nil, problem.New(problem.Cancelled, "", "Fairlead is shutting down")
 	}
-	if m.run.live() && m.run.request.same(r) {
+	if m.run.live() && m.run.same(r) {
 		r.access.Close()
 		m.run.waiting++
 		return m.run, nil

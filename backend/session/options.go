@@ -62,11 +62,16 @@ func (o Options) Cluster() cluster.Options {
 	}
 }
 
-// same reports whether two requests ask for the same connection. The environment does not count: it only matters for
-// getting credentials, and differs from shell to shell.
-func (r *request) same(other *request) bool {
+// same reports whether a request asks for the connection that there is.
+func (r *run) same(other *request) bool {
+	return r.namespace() == other.access.Namespace() && r.request.alike(other)
+}
+
+// alike reports whether two requests ask for the same connection, but for the namespace. The environment does not count:
+// it only matters for getting credentials, and differs from shell to shell.
+func (r *request) alike(other *request) bool {
 	type key struct {
-		context, server, credentials, namespace, gateway string
+		context, server, credentials, gateway string
 
 		carrier          CarrierMode
 		include, exclude []netip.Prefix
@@ -75,7 +80,7 @@ func (r *request) same(other *request) bool {
 	of := func(r *request) key {
 		return key{
 			context: r.access.Context(), server: r.access.Server(), credentials: r.access.Credentials(),
-			namespace: r.access.Namespace(), gateway: r.gatewayNamespace,
+			gateway: r.gatewayNamespace,
 			carrier: r.carrier, include: r.include, exclude: r.exclude, mapConflicts: r.options.MapConflicts,
 		}
 	}

@@ -37,7 +37,7 @@ func (r *request) check(ctx context.Context, version string, known *surroundings
 	checks := []func() error{ // the one that explains most first
 		func() error { return r.checkGateway(timed, version) },
 		func() error { return r.checkRights(timed) },
-		func() error { return r.checkNamespace(timed, known) },
+		func() error { return r.checkNamespace(timed, r.access.Namespace(), known) },
 		func() error { return r.checkRoutes(known) },
 	}
 	found := make([]error, len(checks))
@@ -109,12 +109,11 @@ func (r *request) checkRights(ctx context.Context) error {
 }
 
 // checkNamespace looks for the namespace. Who may not look relies on what the gateway has said.
-func (r *request) checkNamespace(ctx context.Context, known *surroundings) error {
+func (r *request) checkNamespace(ctx context.Context, namespace string, known *surroundings) error {
 	var namespaces []string
 	if known != nil {
 		namespaces = known.namespaces
 	}
-	namespace := r.access.Namespace()
 	there, err := r.access.HasNamespace(ctx, namespace)
 	switch {
 	case isForbidden(err):

@@ -40,14 +40,14 @@ func TestAConnectThatCannotWorkSparesTheSession(t *testing.T) {
 		{"a range that may not be routed", func(w *world) { w.options.Include = []string{"0.0.0.0/0"} }, problem.Usage, "--include"},
 		{"no such namespace", func(w *world) { w.options.Namespace = "shpo" }, problem.NamespaceNotFound, "default, shop"},
 		{"no such namespace, as the gateway says", func(w *world) { w.options.Namespace, w.cluster.blind = "shpo", true }, problem.NamespaceNotFound, "default, shop"},
-		{"no gateway", func(w *world) { w.options.Namespace, w.cluster.absent = "default", true }, problem.GatewayMissing, "fairlead"},
+		{"no gateway", func(w *world) { w.options.MapConflicts, w.cluster.absent = true, true }, problem.GatewayMissing, "fairlead"},
 		{"no gateway in that namespace", func(w *world) { w.options.GatewayNamespace, w.cluster.pods = "elsewhere", nil }, problem.GatewayMissing, "elsewhere"},
-		{"gateway not ready", func(w *world) { w.options.Namespace, w.cluster.pods[0].Status.Conditions = "default", nil }, problem.GatewayNotReady, "pod gateway-1: Running, not ready"},
+		{"gateway not ready", func(w *world) { w.options.MapConflicts, w.cluster.pods[0].Status.Conditions = true, nil }, problem.GatewayNotReady, "pod gateway-1: Running, not ready"},
 		{"gateway of another version", func(w *world) {
-			w.options.Namespace, w.cluster.pods[0].Labels[cluster.VersionLabel] = "default", "0.9.0"
+			w.options.MapConflicts, w.cluster.pods[0].Labels[cluster.VersionLabel] = true, "0.9.0"
 		}, problem.GatewayVersion, "0.9.0"},
-		{"no right", func(w *world) { w.options.Namespace, w.cluster.forbidden = "default", true }, problem.Forbidden, "patch connections.fairlead.dev"},
-		{"cluster down", func(w *world) { w.options.Namespace, w.cluster.broken = "default", http.StatusServiceUnavailable }, problem.ClusterUnreachable, "could not carry out"},
+		{"no right", func(w *world) { w.options.MapConflicts, w.cluster.forbidden = true, true }, problem.Forbidden, "patch connections.fairlead.dev"},
+		{"cluster down", func(w *world) { w.options.MapConflicts, w.cluster.broken = true, http.StatusServiceUnavailable }, problem.ClusterUnreachable, "could not carry out"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -34,6 +34,10 @@ type run struct {
 	err           error         // why it never connected; valid after done
 	cleanupErr    error         // what could not be put back; valid after done
 
+	switching sync.Mutex             // held by who switches the namespace
+	switched  atomic.Pointer[string] // namespace, once it was switched
+	turned    chan struct{}          // tells hold of that
+
 	waiting int // callers of Connect that want it; Manager.mu guards it
 	known   atomic.Pointer[surroundings]
 
@@ -58,17 +62,19 @@ type patience struct {
 	names time.Duration
 	// note is how long the API server must be silent before that is worth a note.
 	note time.Duration
+	// switching is how long switching the namespace may take.
+	switching time.Duration
 	// farewell is the pause before a cluster that could not be told of a disconnect is told again, at first.
 	farewell time.Duration
 }
 
-var usualPatience = patience{gateway: 15 * time.Second, silence: time.Second, answer: 12 * time.Second, names: 4 * time.Second, note: 5 * time.Second, farewell: time.Second}
+var usualPatience = patience{gateway: 15 * time.Second, silence: time.Second, answer: 12 * time.Second, names: 4 * time.Second, note: 5 * time.Second, switching: switchPatience, farewell: time.Second}
 
 func newRun(m *Manager, r *request) *run {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &run{
 		request: r, patience: m.patience, deps: m.deps, board: m.board, farewells: m.farewells, log: m.deps.Log.With("context", r.access.Context()),
-		ctx: ctx, cancel: cancel, connected: make(chan struct{}), done: make(chan struct{}),
+		ctx: ctx, cancel: cancel, connected: make(chan struct{}), turned: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }
 
@@ -177,7 +183,7 @@ func (r *run) attempt() error {
 func (r *run) base(state State, step string) Status {
 	return Status{
 		State: state, Step: step,
-		Context: r.request.access.Context(), Server: r.request.access.Server(), Namespace: r.request.access.Namespace(),
+		Context: r.request.access.Context(), Server: r.request.access.Server(), Namespace: r.namespace(),
 		Carrier: CarrierStatus{Mode: r.request.carrier}, Gateway: GatewayStatus{Namespace: r.request.gatewayNamespace},
 	}
 }

@@ -29,7 +29,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{helper: newFakeHelper(), cluster: newFakeCluster(t)}
 	w.manager = NewManager(Dependencies{Version: "0.1.0", Helper: w.helper, LaptopID: "laptop"})
-	w.manager.patience = patience{gateway: 300 * time.Millisecond, silence: time.Minute, answer: 300 * time.Millisecond, names: 100 * time.Millisecond, note: 50 * time.Millisecond, farewell: 10 * time.Millisecond}
+	w.manager.patience = patience{gateway: 300 * time.Millisecond, silence: time.Minute, answer: 300 * time.Millisecond, names: 100 * time.Millisecond, note: 50 * time.Millisecond, switching: 3 * time.Second, farewell: 10 * time.Millisecond}
 	w.options = Options{Kubeconfigs: []string{w.cluster.kubeconfig(t)}, Environment: []string{"PATH=/bin"}}
 	t.Cleanup(w.manager.Close)
 	return w
@@ -197,11 +197,11 @@ func TestConnectTwice(t *testing.T) {
 	if w.helper.started != 1 {
 		t.Errorf("%d sessions for the same options, want 1", w.helper.started)
 	}
-	w.options.Namespace = "default"
+	w.options.Exclude = []string{"10.244.128.0/17"}
 	w.cluster.set(func(c *fakeCluster) { c.pods[0] = readyPod() })
 	w.connect(t)
-	if s := w.manager.Status(); s.State != Connected || s.Namespace != "default" || w.helper.started != 2 || w.helper.downs != 1 {
-		t.Errorf("got %s in %s after %d sessions, %d of them down", s.State, s.Namespace, w.helper.started, w.helper.downs)
+	if s := w.manager.Status(); s.State != Connected || len(s.Routes) != 2 || w.helper.started != 2 || w.helper.downs != 1 {
+		t.Errorf("got %s with routes %v after %d sessions, %d of them down", s.State, s.Routes, w.helper.started, w.helper.downs)
 	}
 }
 
