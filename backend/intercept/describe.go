@@ -62,14 +62,21 @@ func Describe(o *v1alpha1.Intercept) session.Intercept {
 			s.Path = &path
 		}
 	}
-	shown := preview.Of(previewRequest(s, o.Annotations[urlAnnotation]))
-	s.Header, s.Baggage, s.Curl, s.Share = shown.Header, shown.Baggage, shown.Command, shown.Share
+	addPreview(&s, o, "")
 	return s
 }
 
+// addPreview adds how a request is made that is meant; context, if it is not empty, is what this laptop calls the cluster.
+func addPreview(s *session.Intercept, o *v1alpha1.Intercept, context string) {
+	shown := preview.Of(previewRequest(*s, o.Annotations[urlAnnotation], context))
+	s.Header, s.Baggage, s.Curl, s.Share = shown.Header, shown.Baggage, shown.Command, shown.Share
+}
+
 // previewRequest says what of an intercept a request to it depends on.
-func previewRequest(s session.Intercept, url string) preview.Intercept {
-	p := preview.Intercept{User: s.User, Workload: s.Workload.Name, URL: url, All: s.All, Key: s.Key}
+func previewRequest(s session.Intercept, url, context string) preview.Intercept {
+	p := preview.Intercept{
+		User: s.User, Context: context, Namespace: s.Namespace, Kind: s.Workload.Kind, Workload: s.Workload.Name, URL: url, All: s.All, Key: s.Key,
+	}
 	for _, c := range s.Where {
 		p.Headers = append(p.Headers, preview.Condition{Name: c.Header, How: c.How, Value: c.Value})
 	}
@@ -82,6 +89,9 @@ func previewRequest(s session.Intercept, url string) preview.Intercept {
 // describe is Describe with what this laptop knows. m.mu is held.
 func (m *Manager) describe(o *v1alpha1.Intercept) session.Intercept {
 	s := Describe(o)
+	if m.tunnel != nil {
+		addPreview(&s, o, m.tunnel.Access.Context())
+	}
 	h := m.held[s.ID]
 	if h == nil {
 		return s

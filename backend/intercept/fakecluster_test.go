@@ -41,6 +41,12 @@ type fakeCluster struct {
 	gateway func(*v1alpha1.Intercept) // is called on each change; nil makes everything active, and ends what is left
 	objects map[string]*v1alpha1.Intercept
 	version int64
+
+	pods        int // of the deployment; negative if the user may not see them
+	level       string
+	gatewayPods []core.Pod // none if the user may not see them
+	deploy      func(*core.PodSpec)
+
 	changed chan struct{} // closed and replaced on each change
 }
 
@@ -136,6 +142,7 @@ func (c *fakeCluster) all() []v1alpha1.Intercept {
 func (c *fakeCluster) serve(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	broken, narrow := c.broken, c.narrow
+	count, level, gatewayPods, deploy := c.pods, c.level, c.gatewayPods, c.deploy
 	c.mu.Unlock()
 	resource := schema.GroupResource{Group: "fairlead.dev", Resource: "intercepts"}
 	switch p := r.URL.Path; {
@@ -143,14 +150,27 @@ func (c *fakeCluster) serve(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusServiceUnavailable, apierrors.NewServiceUnavailable("going down").Status())
 	case strings.HasSuffix(p, "/selfsubjectaccessreviews"):
 		answer(w, http.StatusCreated, authorization.SelfSubjectAccessReview{TypeMeta: metav1.TypeMeta{APIVersion: "authorization.k8s.io/v1", Kind: "SelfSubjectAccessReview"}})
+	case p == "/api/v1/namespaces/shop/pods" && count >= 0:
+		answer(w, http.StatusOK, core.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}, Items: podsOfTheDeployment(count)})
+	case p == "/api/v1/namespaces/fairlead/pods" && gatewayPods != nil:
+		answer(w, http.StatusOK, core.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}, Items: gatewayPods})
+	case p == "/api/v1/namespaces/shop":
+		answer(w, http.StatusOK, core.Namespace{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+			ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: map[string]string{"pod-security.kubernetes.io/enforce": level}},
+		})
 	case strings.HasSuffix(p, "/shop/deployments/api"):
-		answer(w, http.StatusOK, apps.Deployment{
+		d := apps.Deployment{
 			TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}, ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "api"},
 			Spec: apps.DeploymentSpec{Template: core.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "api"}},
 				Spec:       core.PodSpec{Containers: []core.Container{{Name: "api", Ports: []core.ContainerPort{{Name: "http", ContainerPort: 8080}}}}},
 			}},
-		})
+		}
+		if deploy != nil {
+			deploy(&d.Spec.Template.Spec)
+		}
+		answer(w, http.StatusOK, d)
 	case strings.HasSuffix(p, "/shop/services"):
 		answer(w, http.StatusOK, core.ServiceList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceList"}, Items: []core.Service{{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "api"},
@@ -163,6 +183,19 @@ func (c *fakeCluster) serve(w http.ResponseWriter, r *http.Request) {
 	default:
 		answer(w, http.StatusNotFound, apierrors.NewNotFound(schema.GroupResource{}, path.Base(p)).Status())
 	}
+}
+
+// podsOfTheDeployment are as many pods of shop/api.
+func podsOfTheDeployment(count int) []core.Pod {
+	yes := true
+	var pods []core.Pod
+	for i := range count {
+		pods = append(pods, core.Pod{ObjectMeta: metav1.ObjectMeta{
+			Namespace: "shop", Name: fmt.Sprintf("api-1-%d", i), Labels: map[string]string{"app": "api"},
+			OwnerReferences: []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "api-1", Controller: &yes}},
+		}})
+	}
+	return pods
 }
 
 func (c *fakeCluster) serveIntercepts(w http.ResponseWriter, r *http.Request) {

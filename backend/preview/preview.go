@@ -9,6 +9,7 @@ package preview
 import (
 	"cmp"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,13 +26,16 @@ const (
 
 // Intercept is what of an intercept a request depends on.
 type Intercept struct {
-	User     string
-	Workload string
-	URL      string // of the Service, as URL makes it; empty if there is none
-	All      bool
-	Key      string
-	Headers  []Condition
-	Path     *Condition
+	User      string
+	Context   string // by which the owner's kubeconfig names the cluster; empty leaves the link out
+	Namespace string
+	Kind      string
+	Workload  string
+	URL       string // of the Service, as URL makes it; empty if there is none
+	All       bool
+	Key       string
+	Headers   []Condition
+	Path      *Condition
 }
 
 // Condition is one on a header, or on the path.
@@ -140,7 +144,27 @@ func share(i Intercept, p Preview) string {
 	if p.Command != "" {
 		fmt.Fprintf(&b, "\nFrom a laptop that is connected with Fairlead:\n  %s", p.Command)
 	}
+	if link := Link(i); link != "" {
+		fmt.Fprintf(&b, "\nOpen it in Fairlead:\n  %s", link)
+	}
 	return b.String()
+}
+
+// Link is an address that opens Fairlead at the intercepted workload; empty where the cluster has no name.
+func Link(i Intercept) string {
+	if i.Context == "" || i.Workload == "" {
+		return ""
+	}
+	parts := []string{"context", i.Context, "namespace", i.Namespace, "workload", strings.TrimPrefix(strings.ToLower(i.Kind)+"/"+i.Workload, "/"), "key", i.Key}
+	link := "fairlead://intercept"
+	sign := "?"
+	for n := 0; n < len(parts); n += 2 {
+		if parts[n+1] != "" {
+			link += sign + parts[n] + "=" + url.QueryEscape(parts[n+1])
+			sign = "&"
+		}
+	}
+	return link
 }
 
 // ServicePort names a port of one of some Services, by their places in the lists.
@@ -195,6 +219,12 @@ func schemeOf(port core.ServicePort) (scheme string, rank int) {
 		return "tcp", 5
 	}
 	return "http", 4
+}
+
+// SpeaksTLS reports whether a Service port is said to speak TLS, or has the number of HTTPS and says nothing.
+func SpeaksTLS(port core.ServicePort) bool {
+	scheme, _ := schemeOf(port)
+	return scheme == "https"
 }
 
 func urlOf(scheme, host string, port int) string {
