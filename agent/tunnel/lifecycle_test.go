@@ -62,6 +62,40 @@ func TestProbesSayThatThereIsNoSession(t *testing.T) {
 	until(false)
 }
 
+// A gateway that sends to a laptop by another way than the probe took says so, until WireGuard has heard the laptop this way:
+// a datagram that was long on its way can have moved it back.
+func TestProbesSayThatTheGatewaySendsElsewhere(t *testing.T) {
+	tunnel, _ := newTunnel(t, Config{})
+	l := newLaptop(t, tunnel, 1, 1280)
+	until := func(want bool) {
+		t.Helper()
+		deadline := time.Now().Add(10 * time.Second)
+		for l.probe(tunnel, carrier.Probe{TunnelMTU: 1400}).Elsewhere != want {
+			if time.Now().After(deadline) {
+				t.Fatalf("answers don't say that Elsewhere is %v", want)
+			}
+		}
+	}
+	hear := func() {
+		t.Helper()
+		if err := ping(t, l, l.peer.Gateway[0].String(), 56); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hear()
+	until(false)
+	relay := l.useRelay(tunnel)
+	until(true)
+	hear()
+	until(false)
+	l.bind.useUDP()
+	until(true)
+	hear()
+	until(false)
+	l.bind.relay.Store(&relay) // which is still being read
+	until(true)
+}
+
 // A connection to a laptop can be reset, so that the program there learns that the caller broke off.
 func TestDialedConnectionIsReset(t *testing.T) {
 	tunnel, _ := newTunnel(t, Config{})

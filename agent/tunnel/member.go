@@ -36,8 +36,9 @@ type member struct {
 	deliver  sync.Mutex    // packets come in one batch at a time
 	session  atomic.Uint64 // the WireGuard session of its last packet, with knownSession
 	gone     atomic.Bool
-	stranger atomic.Bool  // it had made no handshake when that was last looked at
-	heard    atomic.Int64 // when its last packet or probe came, Unix time in nanoseconds; 0 for never
+	stranger atomic.Bool            // it had made no handshake when that was last looked at
+	endpoint atomic.Pointer[string] // where WireGuard sent to it then; nil for nowhere yet
+	heard    atomic.Int64           // when its last packet or probe came, Unix time in nanoseconds; 0 for never
 
 	udpMTU, relayMTU atomic.Int32 // as the laptop said last
 	limit            atomic.Int32 // of the UDP path, as the kernel said; 0 for none

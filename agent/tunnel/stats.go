@@ -76,6 +76,7 @@ type deviceState struct {
 
 type devicePeer struct {
 	lastHandshake time.Time
+	endpoint      string // as the endpoint writes itself; empty for none
 	rx, tx        uint64
 }
 
@@ -114,6 +115,8 @@ func parseDevice(text string) deviceState {
 			sec, _ = strconv.ParseInt(value, 10, 64)
 		case "last_handshake_time_nsec":
 			nsec, _ = strconv.ParseInt(value, 10, 64)
+		case "endpoint":
+			p.endpoint = value
 		case "rx_bytes":
 			p.rx, _ = strconv.ParseUint(value, 10, 64)
 		case "tx_bytes":

@@ -101,12 +101,12 @@ func New(config Config) (*Tunnel, error) {
 	t.budget.Max = config.Limits.ReceiveBytes
 	t.mux = newMux()
 	t.bind = wireguard.NewBind(config.PrivateKey, wireguard.Events{
-		Drained:   t.mux.release,
-		Sent:      t.mux.out.done,
-		Received:  t.mux.received,
-		Probed:    t.mux.probed,
-		NoSession: t.noSession,
-		TooBig:    t.mux.tooBig,
+		Drained:  t.mux.release,
+		Sent:     t.mux.out.done,
+		Received: t.mux.received,
+		Probed:   t.mux.probed,
+		Session:  t.sessionWith,
+		TooBig:   t.mux.tooBig,
 	}, config.Log)
 	t.mux.wayOf = t.bind.WayOf
 	t.device = device.NewDevice(t.mux, t.bind, deviceLogger(config.Log))
@@ -274,24 +274,27 @@ func (t *Tunnel) Heard(publicKey Key) time.Time {
 	return time.Time{}
 }
 
-// lookPause is the least time between two looks at WireGuard's handshakes.
+// lookPause is the least time between two looks at WireGuard's sessions.
 const lookPause = 200 * time.Millisecond
 
-// noSession reports whether a laptop has made no handshake with this process, so that nothing can be sent to it.
-// It knows that a moment after it was asked first: WireGuard can't be asked from where it receives.
-func (t *Tunnel) noSession(publicKey Key) bool {
+// sessionWith reports whether a laptop has made no handshake with this process, so that nothing can be sent to it, and
+// whether what is sent to it goes to another endpoint than this one. It knows that a moment after it was asked: WireGuard
+// can't be asked from where it receives.
+func (t *Tunnel) sessionWith(publicKey Key, endpoint string) (none, elsewhere bool) {
 	m := t.mux.find(publicKey)
-	if m == nil || m.session.Load()&knownSession != 0 {
-		return false
+	if m == nil {
+		return false, false
 	}
 	now := time.Now().UnixNano()
 	if last := t.looked.Load(); now-last > int64(lookPause) && t.looked.CompareAndSwap(last, now) {
-		go t.lookAtHandshakes()
+		go t.lookAtSessions()
 	}
-	return m.stranger.Load()
+	none = m.session.Load()&knownSession == 0 && m.stranger.Load()
+	way := m.endpoint.Load()
+	return none, !none && way != nil && *way != endpoint
 }
 
-func (t *Tunnel) lookAtHandshakes() {
+func (t *Tunnel) lookAtSessions() {
 	state, err := readDevice(t.device)
 	if err != nil {
 		return // it is closed
@@ -299,6 +302,9 @@ func (t *Tunnel) lookAtHandshakes() {
 	for _, m := range t.mux.all() {
 		peer, known := state.peers[m.config.Load().PublicKey]
 		m.stranger.Store(known && peer.lastHandshake.IsZero())
+		if peer.endpoint != "" {
+			m.endpoint.Store(&peer.endpoint)
+		}
 	}
 }
 

@@ -47,8 +47,9 @@ type Events struct {
 	// Probed says that a peer has proved to be there on a carrier, and which MTU it uses in the tunnel over it, in
 	// bytes; 0 if it does not say.
 	Probed func(publicKey [32]byte, by Carrier, mtu int)
-	// NoSession reports whether WireGuard has no session with a peer that has just probed.
-	NoSession func(publicKey [32]byte) bool
+	// Session says how WireGuard stands with a peer that has just probed from an endpoint, as that writes itself: whether it
+	// has no session, and whether it sends to the peer elsewhere.
+	Session func(publicKey [32]byte, from string) (none, elsewhere bool)
 	// TooBig says that the path to a UDP address does not take a datagram of this size, in bytes of UDP payload.
 	TooBig func(to netip.AddrPort, size int)
 }
@@ -98,7 +99,7 @@ func (b *Bind) receiveUDP(fn conn.ReceiveFunc) conn.ReceiveFunc {
 		for i := range n {
 			p := packets[i][:sizes[i]]
 			if carrier.IsProbe(p) {
-				if reply := b.answerProbe(p, UDP); reply != nil && fitsPath(addressOf(eps[i]).Addr(), len(reply)) {
+				if reply := b.answerProbe(p, UDP, eps[i]); reply != nil && fitsPath(addressOf(eps[i]).Addr(), len(reply)) {
 					_ = b.udp.Send([][]byte{reply}, eps[i]) // a lost answer is an answer too
 				}
 				sizes[i] = 0

@@ -309,24 +309,25 @@ func TestProbesOfStrangers(t *testing.T) {
 	probe := func(kind carrier.ProbeKind, of, with [32]byte) []byte {
 		return carrier.AppendProbe(nil, carrier.Probe{Kind: kind, Hint: carrier.PeerHint(of), Sequence: 5}, with)
 	}
+	udp := &conn.StdNetEndpoint{AddrPort: netip.MustParseAddrPort("192.0.2.1:1")}
 	for name, datagram := range map[string][]byte{
 		"unknown peer": probe(carrier.ProbeRequest, stranger, key),
 		"wrong key":    probe(carrier.ProbeRequest, friend, stranger),
 		"a reply":      probe(carrier.ProbeReply, friend, key),
 		"no probe":     message(4, 1, 100),
 	} {
-		if b.answerProbe(datagram, UDP) != nil {
+		if b.answerProbe(datagram, UDP, udp) != nil {
 			t.Errorf("%s was answered", name)
 		}
 	}
-	if answer := b.answerProbe(probe(carrier.ProbeRequest, friend, key), Relay); answer == nil {
+	if answer := b.answerProbe(probe(carrier.ProbeRequest, friend, key), Relay, newStream(1, nil).endpoint); answer == nil {
 		t.Error("a friend was not answered")
 	}
 	if len(probed) != 1 || probed[0] != "relay" {
 		t.Errorf("told of probes by %v", probed)
 	}
 	b.ForbidProbes(friend)
-	if b.answerProbe(probe(carrier.ProbeRequest, friend, key), UDP) != nil {
+	if b.answerProbe(probe(carrier.ProbeRequest, friend, key), UDP, udp) != nil {
 		t.Error("a peer that was removed was answered")
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 
+	"golang.zx2c4.com/wireguard/conn"
+
 	"github.com/fairlead-dev/fairlead/agent/api/carrier"
 )
 
@@ -38,7 +40,7 @@ func (b *Bind) ForbidProbes(publicKey [32]byte) {
 }
 
 // answerProbe returns the reply to a probe, or nil for one that deserves none: then it is as if nobody were here.
-func (b *Bind) answerProbe(datagram []byte, by Carrier) []byte {
+func (b *Bind) answerProbe(datagram []byte, by Carrier, from conn.Endpoint) []byte {
 	hint, err := carrier.ReadProbeHint(datagram)
 	if err != nil {
 		return nil
@@ -57,6 +59,8 @@ func (b *Bind) answerProbe(datagram []byte, by Carrier) []byte {
 		b.events.Probed(peer.public, by, probe.TunnelMTU)
 	}
 	probe.Kind = carrier.ProbeReply
-	probe.NoSession = b.events.NoSession != nil && b.events.NoSession(peer.public)
+	if b.events.Session != nil {
+		probe.NoSession, probe.Elsewhere = b.events.Session(peer.public, from.DstToString())
+	}
 	return carrier.AppendProbe(make([]byte, 0, probe.Size), probe, peer.key)
 }

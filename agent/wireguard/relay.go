@@ -214,7 +214,7 @@ func (b *Bind) readStream(s *stream) error {
 		}
 		datagram := in.buf[:n]
 		if carrier.IsProbe(datagram) {
-			if reply := b.answerProbe(datagram, Relay); reply != nil {
+			if reply := b.answerProbe(datagram, Relay, s.endpoint); reply != nil {
 				_ = s.send([][]byte{reply}) // a stream that has ended is noticed by reading
 			}
 			b.inbound.put(in)

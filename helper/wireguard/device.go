@@ -270,6 +270,9 @@ func (d *Device) probeAnswered(name api.CarrierName, datagram []byte) {
 	if answer.NoSession && name == d.prober.active {
 		d.session.forgotten(now, d.bind.response.Load())
 	}
+	if answer.Elsewhere && d.prober.inUse(name, answer) {
+		d.session.strayed(now)
+	}
 	d.settle(now)
 }
 

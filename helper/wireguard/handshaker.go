@@ -19,6 +19,10 @@ const (
 	handshakeDoubtAgain = 10 * time.Second
 )
 
+// recallSpacing is the least time between two keepalives because the gateway sends elsewhere. It says what was true a moment
+// ago.
+const recallSpacing = 200 * time.Millisecond
+
 // forgottenPause is how long after a handshake the gateway may still say that there was none.
 const forgottenPause = time.Second
 
@@ -39,8 +43,9 @@ type handshaker struct {
 	last      time.Time // when any was last forced
 	doubted   time.Time
 	keepalive bool
-	usable    bool // the carrier in use exists
-	works     bool // it answers probes
+	recalled  time.Time // when a keepalive was last sent because the gateway sent elsewhere
+	usable    bool      // the carrier in use exists
+	works     bool      // it answers probes
 	rtt       time.Duration
 	completed bool // a handshake was answered, some time
 }
@@ -63,6 +68,15 @@ func (h *handshaker) forgotten(now time.Time, response int64) {
 		return // what is said now was true before
 	}
 	h.want(now)
+}
+
+// strayed says that the gateway, on the carrier in use, sends to another: what should have moved it was lost, or something
+// older came after it.
+func (h *handshaker) strayed(now time.Time) {
+	if h.wanted || now.Sub(h.recalled) < recallSpacing {
+		return // a handshake moves it, too
+	}
+	h.keepalive, h.recalled = true, now
 }
 
 // observe takes in whether the carrier in use exists, answers probes and how fast, since when data went out without an answer

@@ -156,6 +156,28 @@ func TestSlept(t *testing.T) {
 	}
 }
 
+// A gateway that sends by another carrier is called back as often as it says so, but not for each answer that was under way.
+func TestGatewayThatStrayed(t *testing.T) {
+	p := newPartner()
+	p.h.moved(p.now)
+	p.run(time.Second)
+	p.expect(t, "in the beginning", 1, 1)
+	p.h.strayed(p.now)
+	p.h.strayed(p.now)
+	p.run(50 * time.Millisecond)
+	p.h.strayed(p.now)
+	p.run(500 * time.Millisecond)
+	p.expect(t, "after it strayed", 0, 1)
+	p.h.strayed(p.now)
+	p.run(500 * time.Millisecond)
+	p.expect(t, "after it strayed again", 0, 1)
+	p.answers = false
+	p.h.want(p.now)
+	p.h.strayed(p.now)
+	p.run(100 * time.Millisecond)
+	p.expect(t, "while a handshake is under way", 1, 0)
+}
+
 // A gateway that was started anew says that it knows of no session: one handshake follows, and not another for what it
 // said before it heard of that.
 func TestGatewayThatForgot(t *testing.T) {

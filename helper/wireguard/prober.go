@@ -301,6 +301,11 @@ func (p *prober) answered(now time.Time, name api.CarrierName, answer carrier.Pr
 	}
 }
 
+// inUse reports whether an answer came by the way that data takes.
+func (p *prober) inUse(name api.CarrierName, answer carrier.Probe) bool {
+	return name == p.active && (name != api.CarrierUDP || int(answer.Sequence&(1<<candidateBits-1)) == p.current)
+}
+
 // refused says that the system refused to send a datagram of size bytes over UDP, because it is too large for the path.
 func (p *prober) refused(now time.Time, size int) {
 	if p.current >= 0 {

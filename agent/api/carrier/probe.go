@@ -21,7 +21,7 @@ import (
 //
 //	0  magic    4  0xFA 'F' 'L' version
 //	4  kind     1  1 request, 2 reply
-//	5  flags    1  in a reply, bit 0: no session
+//	5  flags    1  in a reply, bit 0: no session, bit 1: elsewhere
 //	6  size     2  of the whole datagram in bytes, padding included
 //	8  tunnel   2  the MTU that the laptop uses inside the tunnel over this carrier, in bytes
 //	10 hint     8  which laptop: PeerHint of its WireGuard public key
@@ -57,9 +57,16 @@ type Probe struct {
 	// NoSession, in a reply, says that the gateway has no WireGuard session with the laptop, as after a restart: it can't
 	// send the laptop anything before the laptop has made a handshake.
 	NoSession bool
+	// Elsewhere, in a reply, says that the gateway sends to the laptop by another way than the one by which the probe came.
+	// On the carrier in use that is a mistake: the datagram that should have moved the gateway was lost, or one that was
+	// sent earlier by another carrier came after it. The next datagram of WireGuard puts it right.
+	Elsewhere bool
 }
 
-const flagNoSession = 1
+const (
+	flagNoSession = 1 << iota
+	flagElsewhere
+)
 
 // ErrNotProbe says that a datagram is not a probe of this version. ErrProbeMAC says that it looks like one but was
 // not made by who has the key: it must be dropped without an answer.
@@ -98,6 +105,9 @@ func AppendProbe(dst []byte, p Probe, key [32]byte) []byte {
 	var flags byte
 	if p.NoSession {
 		flags |= flagNoSession
+	}
+	if p.Elsewhere {
+		flags |= flagElsewhere
 	}
 	dst = append(dst, byte(p.Kind), flags)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(size))
@@ -139,6 +149,7 @@ func ParseProbe(datagram []byte, key [32]byte) (Probe, error) {
 		Hint:      [8]byte(datagram[10:18]),
 		Sequence:  binary.BigEndian.Uint64(datagram[18:]),
 		NoSession: datagram[5]&flagNoSession != 0,
+		Elsewhere: datagram[5]&flagElsewhere != 0,
 	}, nil
 }
 

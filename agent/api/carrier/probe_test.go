@@ -21,7 +21,7 @@ func key(b byte) [32]byte { return [32]byte(bytes.Repeat([]byte{b}, 32)) }
 
 func TestProbeRoundTrip(t *testing.T) {
 	for _, size := range []int{0, ProbeSize, 1400, MaxDatagram} {
-		want := Probe{Kind: ProbeRequest, Size: max(size, ProbeSize), TunnelMTU: 1424, Hint: PeerHint(key(3)), Sequence: 1 << 60}
+		want := Probe{Kind: ProbeRequest, Size: max(size, ProbeSize), TunnelMTU: 1424, Hint: PeerHint(key(3)), Sequence: 1 << 60, NoSession: size == 1400, Elsewhere: size != 0}
 		sent := want
 		sent.Size = size
 		b := AppendProbe([]byte("before"), sent, key(1))
