@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the page says of intercepts and of requests: pure functions of them.
 import type { Condition, Intercept, Record as Request } from '../../api/types'
-
-/** How something looks. The words say the same: colour is never the only sign. */
-export type Tone = 'good' | 'busy' | 'bad' | 'idle'
+import { sentence, span, type Tone } from '../../state/words'
 
 export interface Health {
   tone: Tone
@@ -51,7 +49,7 @@ export function silentPorts(i: Intercept): string[] {
 
 /** Where an intercept stands. leaving: this page has asked to end it. */
 export function health(i: Intercept, leaving = false): Health {
-  const because = i.message ? sentenceOf(i.message) : ''
+  const because = sentence(i.message ?? '')
   if (leaving) return { tone: 'busy', label: 'Leaving', text: 'The redirect is being taken away.' }
   switch (i.phase ?? '') {
     case 'Active': {
@@ -109,20 +107,12 @@ export function clock(time: string): string {
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, '0')}`
 }
 
-/** Milliseconds for people. */
-export function millis(ms: number | undefined): string {
+/** How long a request took. */
+export function took(ms: number | undefined): string {
   if (ms === undefined) return ''
-  if (ms < 10) return `${ms.toFixed(1)} ms`
-  if (ms < 1000) return `${Math.round(ms)} ms`
-  const seconds = ms / 1000
-  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 2 : 1)} s`
-  return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`
+  if (ms < 1000) return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`
+  return ms < 60_000 ? `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s` : span(ms)
 }
 
 /** A number with separators, as in 12,345. */
 export const number = (n: number) => n.toLocaleString('en-US')
-
-function sentenceOf(text: string): string {
-  const trimmed = text.trim()
-  return trimmed[0]!.toUpperCase() + trimmed.slice(1) + (/[.!?…]$/.test(trimmed) ? '' : '.')
-}

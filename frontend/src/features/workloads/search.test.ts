@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from 'vitest'
 import type { Intercept, Workload } from '../../api/types'
-import { everything, facets, find, marked, rowsOf, sorted, withTakers } from './search'
+import { everything, facets, find, marked, rowsOf, sorted, takersOf, withTakers } from './search'
 
 function workload(name: string, more: Partial<Workload> = {}): Workload {
   return { namespace: 'shop', kind: 'Deployment', name, ready: 1, desired: 1, state: 'ready', ...more }
@@ -36,7 +36,7 @@ describe('find', () => {
   })
   test('who intercepts is looked through, and can be filtered by', () => {
     const intercept = { id: '1', namespace: 'shop', user: 'Ben@example.com', mine: false, workload: { kind: 'Deployment', name: 'api' }, all: true } as Intercept
-    const taken = withTakers(rows, [intercept, { ...intercept, id: '2', user: 'me', mine: true, all: false, key: 'me-1' }])
+    const taken = withTakers(rows, takersOf([intercept, { ...intercept, id: '2', user: 'me', mine: true, all: false, key: 'me-1' }]))
     expect(find(taken, { ...everything, text: 'ben@' }).rows.map((row) => row.name)).toEqual(['api'])
     const [row] = find(taken, { ...everything, state: 'intercepted' }).rows
     expect(row!.takers.map((t) => [t.user, t.what])).toEqual([

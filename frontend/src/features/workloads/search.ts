@@ -39,19 +39,21 @@ export function rowsOf(workloads: readonly Workload[]): Row[] {
   })
 }
 
-/** The same rows with who intercepts them: as the snapshot says, which is newer than the list. */
-export function withTakers(rows: Row[], everyone: readonly Intercept[]): Row[] {
-  const takers = new Map<string, Taker[]>()
-  for (const i of everyone) {
-    const id = rowID(i.namespace, i.workload.kind, i.workload.name)
-    const list = takers.get(id) ?? []
-    list.push({ id: i.id, user: i.user, what: whatOf(i), mine: i.mine, phase: i.phase })
-    takers.set(id, list)
-  }
-  if (takers.size === 0) return rows
+/** Who intercepts what, by the IDs of rows; those of this laptop first. */
+export function takersOf(everyone: readonly Intercept[]): [row: string, taker: Taker][] {
+  return everyone
+    .map((i): [string, Taker] => [rowID(i.namespace, i.workload.kind, i.workload.name), { id: i.id, user: i.user, what: whatOf(i), mine: i.mine, phase: i.phase }])
+    .sort((a, b) => Number(b[1].mine) - Number(a[1].mine))
+}
+
+/** The same rows with who intercepts them. */
+export function withTakers(rows: readonly Row[], takers: readonly [row: string, taker: Taker][]): readonly Row[] {
+  if (takers.length === 0) return rows
+  const byRow = new Map<string, Taker[]>()
+  for (const [row, taker] of takers) byRow.set(row, [...(byRow.get(row) ?? []), taker])
   return rows.map((row) => {
-    const found = takers.get(row.id)
-    return found ? { ...row, takers: found.sort((a, b) => Number(b.mine) - Number(a.mine)), text: `${row.text}\n${found.map((t) => t.user).join('\n').toLowerCase()}` } : row
+    const found = byRow.get(row.id)
+    return found ? { ...row, takers: found, text: [row.text, ...found.map((taker) => taker.user.toLowerCase())].join('\n') } : row
   })
 }
 
@@ -90,7 +92,7 @@ export interface Query {
 export const everything: Query = { text: '', namespace: '', kind: '', state: '' }
 
 export interface Found {
-  rows: Row[]
+  rows: readonly Row[]
   /** Nothing contains what was looked for; these have its letters in that order. */
   near: boolean
 }
@@ -106,7 +108,7 @@ export function find(rows: readonly Row[], query: Query): Found {
     (!namespace || row.workload.namespace === namespace) &&
     (!kind || row.workload.kind === kind) &&
     (!state || (state === 'intercepted' ? row.takers.length > 0 : row.workload.state === state))
-  if (words.length === 0) return { rows: namespace || kind || state ? rows.filter(within) : [...rows], near: false }
+  if (words.length === 0) return { rows: namespace || kind || state ? rows.filter(within) : rows, near: false }
   const ranks: Row[][] = [[], [], [], []]
   for (const row of rows) {
     if (within(row) && words.every((word) => row.text.includes(word))) ranks[rank(row, words[0]!)]!.push(row)
