@@ -16,8 +16,10 @@ import (
 	"github.com/fairlead-dev/fairlead/backend/session"
 )
 
-// fake is a backend whose answers come from a file, named by the environment variable FAKE.
+// fake is a backend whose answers come from a file, named by the environment variable FAKE. Methods that are not there
+// are not called.
 type fake struct {
+	localapi.Operations
 	answers fakeAnswers
 
 	mu      sync.Mutex

@@ -24,7 +24,7 @@ func main() {
 
 // operations is what the daemon serves.
 func operations(log *slog.Logger) (daemon.Operations, error) {
-	return daemon.NewOperations(version, log), nil
+	return daemon.NewOperations(version, log)
 }
 
 // run executes one command line and returns the exit status. The daemon, if the command is that, serves operations.

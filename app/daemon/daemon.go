@@ -76,6 +76,7 @@ type daemon struct {
 	Operations
 	version localapi.Version
 	log     *slog.Logger
+	calls   localapi.Calls
 	pages   *web.Server // for browsers
 
 	quitOnce     sync.Once
@@ -143,6 +144,9 @@ func (d *daemon) isDisconnected() bool { return d.Status().State == session.Disc
 
 // Version says which daemon this is.
 func (d *daemon) Version() localapi.Version { return d.version }
+
+// Calls are those under way, of all faces.
+func (d *daemon) Calls() *localapi.Calls { return &d.calls }
 
 // Page makes an address under which a browser opens the page once.
 func (d *daemon) Page(_ context.Context, r localapi.PageRequest) (localapi.Page, error) {

@@ -3,11 +3,14 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"runtime/debug"
 
 	"github.com/fairlead-dev/fairlead/app/localapi"
+	"github.com/fairlead-dev/fairlead/backend/activity"
 	"github.com/fairlead-dev/fairlead/backend/gateway"
 	"github.com/fairlead-dev/fairlead/backend/problem"
 )
@@ -16,37 +19,67 @@ import (
 // and nobody should change another one than kubectl and helm would from the same shell.
 
 func (o *operations) GatewayStatus(ctx context.Context, t localapi.Target) (localapi.Gateway, error) {
+	t = targetWithSettings(t, o.Settings())
 	return onGateway(t, func(m *gateway.Manager) (gateway.Status, error) {
 		return m.Status(ctx, t.GatewayNamespace)
 	})
 }
 
 func (o *operations) GatewayInstall(ctx context.Context, r localapi.GatewayRequest, progress func(string)) (localapi.Gateway, error) {
-	return o.change(ctx, r, progress, (*gateway.Manager).Install)
+	return o.change(ctx, r, progress, change{workGatewayInstall, "Installing the gateway", (*gateway.Manager).Install, activity.GatewayInstalled, "The gateway %s is installed."})
 }
 
 func (o *operations) GatewayUpgrade(ctx context.Context, r localapi.GatewayRequest, progress func(string)) (localapi.Gateway, error) {
-	return o.change(ctx, r, progress, (*gateway.Manager).Upgrade)
+	return o.change(ctx, r, progress, change{workGatewayUpgrade, "Upgrading the gateway", (*gateway.Manager).Upgrade, activity.GatewayUpgraded, "The gateway is upgraded to version %s."})
 }
 
 func (o *operations) GatewayUninstall(ctx context.Context, r localapi.GatewayRequest, progress func(string)) (localapi.Gateway, error) {
-	return o.change(ctx, r, progress, (*gateway.Manager).Uninstall)
+	return o.change(ctx, r, progress, change{workGatewayUninstall, "Removing the gateway", (*gateway.Manager).Uninstall, activity.GatewayUninstalled, "The gateway %s is removed."})
 }
 
-// change does what a request asks for with one of the manager's operations.
-func (o *operations) change(ctx context.Context, r localapi.GatewayRequest, progress func(string),
-	operation func(*gateway.Manager, context.Context, gateway.Options) (gateway.Status, error),
-) (localapi.Gateway, error) {
+// change is a way to change a gateway: what it is as work, and what is said when it is done.
+type change struct {
+	what, title string
+	do          func(*gateway.Manager, context.Context, gateway.Options) (gateway.Status, error)
+	name, text  string // of the event; the text takes the version
+}
+
+// change does what a request asks for.
+func (o *operations) change(ctx context.Context, r localapi.GatewayRequest, progress func(string), c change) (localapi.Gateway, error) {
 	defer debug.FreeOSMemory() // Helm takes more for a moment than the daemon does in a day
-	options := gateway.Options{
-		Namespace: r.GatewayNamespace, Version: o.version, Image: r.Image, UDPType: r.ServiceType, Force: r.Force, Progress: progress,
+	r.Target = targetWithSettings(r.Target, o.Settings())
+	options, err := o.gatewayOptions(r)
+	if err != nil {
+		return localapi.Gateway{}, err
 	}
+	job := o.desk.begin(ctx, c.what, c.title+in(r.Context), r.Context)
+	defer job.end()
+	options.Progress = func(step string) { job.step(step); progress(step) }
+	changed, err := onGateway(r.Target, func(m *gateway.Manager) (gateway.Status, error) { return c.do(m, ctx, options) })
+	event := localapi.Event{Kind: activity.Gateway, Level: activity.Good, Name: c.name, Where: changed.Context, Text: fmt.Sprintf(c.text, changed.Version)}
+	if p := problem.From(err); p != nil {
+		event = localapi.Event{Kind: activity.Gateway, Level: activity.Trouble, Name: activity.GatewayFailed, Where: cmp.Or(changed.Context, r.Context), Text: c.title + " failed: " + p.Message + ".", Hint: p.Hint}
+	}
+	o.board.note(event)
+	return changed, err
+}
+
+func in(context string) string {
+	if context == "" {
+		return ""
+	}
+	return " of " + context
+}
+
+// gatewayOptions reads what a request says.
+func (o *operations) gatewayOptions(r localapi.GatewayRequest) (gateway.Options, error) {
+	options := gateway.Options{Namespace: r.GatewayNamespace, Version: o.version, Image: r.Image, UDPType: r.ServiceType, Force: r.Force}
 	if len(r.Values) > 0 {
 		if err := json.Unmarshal(r.Values, &options.Values); err != nil {
-			return localapi.Gateway{}, problem.Wrap(err, problem.Usage, "Chart values are a map; see charts/fairlead/README.md.", "read chart values")
+			return options, problem.Wrap(err, problem.Usage, "Chart values are a map; see charts/fairlead/README.md.", "read chart values")
 		}
 	}
-	return onGateway(r.Target, func(m *gateway.Manager) (gateway.Status, error) { return operation(m, ctx, options) })
+	return options, nil
 }
 
 // onGateway opens the cluster of t and says how its gateway is, as do tells.
@@ -62,6 +95,51 @@ func onGateway(t localapi.Target, do func(*gateway.Manager) (gateway.Status, err
 	}
 	status, err := do(manager)
 	return describeGateway(access.Context(), status), err
+}
+
+// GatewayPlan says what an install or upgrade would do.
+func (o *operations) GatewayPlan(ctx context.Context, r localapi.GatewayRequest) (localapi.GatewayPlan, error) {
+	defer debug.FreeOSMemory()
+	r.Target = targetWithSettings(r.Target, o.Settings())
+	options, err := o.gatewayOptions(r)
+	if err != nil {
+		return localapi.GatewayPlan{}, err
+	}
+	access, err := open(r.Target)
+	if err != nil {
+		return localapi.GatewayPlan{}, err
+	}
+	defer access.Close()
+	manager, err := gateway.NewManager(access)
+	if err != nil {
+		return localapi.GatewayPlan{}, err
+	}
+	plan, err := manager.Plan(ctx, options)
+	if err != nil {
+		return localapi.GatewayPlan{}, err
+	}
+	return describePlan(access.Context(), plan), nil
+}
+
+// describePlan puts a plan into the words of the local API.
+func describePlan(context string, p gateway.Plan) localapi.GatewayPlan {
+	described := localapi.GatewayPlan{
+		Context: context, Namespace: p.Namespace, Version: p.Version, Image: p.Image,
+		Objects: []localapi.PlannedObject{}, Missing: []localapi.MissingRight{},
+	}
+	for _, object := range p.Objects {
+		described.Objects = append(described.Objects, localapi.PlannedObject{Kind: object.Kind, Name: object.Name, Namespace: object.Namespace, What: string(object.What), Why: object.Why})
+	}
+	for _, right := range p.Missing {
+		resource := right.Resource
+		if right.Group != "" {
+			resource += "." + right.Group
+		}
+		described.Missing = append(described.Missing, localapi.MissingRight{
+			Verb: right.Verb, Resource: resource, Namespace: right.Namespace, Hint: "An administrator of the cluster can grant it, or install the gateway.",
+		})
+	}
+	return described
 }
 
 // describeGateway puts a status into the words of the local API.

@@ -21,7 +21,11 @@ import (
 
 func (o *operations) Intercept(ctx context.Context, r localapi.InterceptRequest, progress func(string)) (localapi.Intercept, error) {
 	began := time.Now()
-	made, err := o.intercepts.Create(ctx, r, progress)
+	status := o.Status()
+	r.Namespace = cmp.Or(r.Namespace, status.Namespace) // which may have been switched since the connection was made
+	job := o.desk.begin(ctx, workIntercept, "Intercepting "+r.Workload, status.Context)
+	defer job.end()
+	made, err := o.intercepts.Create(ctx, r, func(step string) { job.step(step); progress(step) })
 	o.log.Info("intercept", "workload", r.Workload, "name", made.Name, "took", time.Since(began).Round(time.Millisecond), "error", err)
 	return made, err
 }
@@ -126,7 +130,7 @@ func (o *operations) Leave(ctx context.Context, r localapi.LeaveRequest) (locala
 	if err != nil {
 		return localapi.Left{}, err
 	}
-	return leaveEach(chosen, func(i localapi.Intercept) ([]string, error) { return o.intercepts.Leave(ctx, i.ID) })
+	return o.leaveEach(ctx, chosen, func(i localapi.Intercept) ([]string, error) { return o.intercepts.Leave(ctx, i.ID) })
 }
 
 // leaveOthers leaves intercepts that are not of this laptop: of another laptop of this user, or of another user.
@@ -158,7 +162,7 @@ func (o *operations) leaveOthers(ctx context.Context, r localapi.LeaveRequest) (
 	if err != nil {
 		return localapi.Left{}, err
 	}
-	return leaveEach(chosen, func(i localapi.Intercept) ([]string, error) {
+	return o.leaveEach(ctx, chosen, func(i localapi.Intercept) ([]string, error) {
 		return intercept.LeaveObject(ctx, access, &found[objects[i.ID]], nil)
 	})
 }
@@ -215,6 +219,18 @@ func isCalled(i localapi.Intercept, name, namespace string) bool {
 	}
 	kind, workload, ok := strings.Cut(name, "/")
 	return ok && workload == i.Workload.Name && cluster.IsKind(kind, i.Workload.Kind)
+}
+
+// leaveEach leaves several, which is shown as work.
+func (o *operations) leaveEach(ctx context.Context, chosen []localapi.Intercept, leave func(localapi.Intercept) ([]string, error)) (localapi.Left, error) {
+	if len(chosen) > 0 {
+		var names []string
+		for _, i := range chosen {
+			names = append(names, i.Namespace+"/"+i.Workload.Name)
+		}
+		defer o.desk.begin(ctx, workLeave, "Leaving "+strings.Join(names, ", "), o.Status().Context).end()
+	}
+	return leaveEach(chosen, leave)
 }
 
 // leaveEach leaves several at the same time. One that can't be left does not keep the others.

@@ -15,6 +15,7 @@ import (
 	"github.com/fairlead-dev/fairlead/backend/intercept"
 	"github.com/fairlead-dev/fairlead/backend/problem"
 	"github.com/fairlead-dev/fairlead/backend/session"
+	"github.com/fairlead-dev/fairlead/backend/settings"
 	"github.com/fairlead-dev/fairlead/helper/client"
 )
 
@@ -26,32 +27,79 @@ type operations struct {
 	helper  session.HelperDialer
 
 	intercepts *intercept.Manager
+	settings   *settings.Store
+
+	board    *board
+	desk     *desk
+	audience *audience
+	checks   checks
+	askSoon  chan struct{} // the helper, how it is
+	stop     context.CancelFunc
+	followed sync.WaitGroup
 
 	mu   sync.Mutex
 	last session.Options // of what is connected
 }
 
 // NewOperations returns the real thing: the backend on this machine.
-func NewOperations(version string, log *slog.Logger) Operations {
+func NewOperations(version string, log *slog.Logger) (Operations, error) {
+	file, err := settings.DefaultFile()
+	if err != nil {
+		return nil, err
+	}
 	helper := session.SystemHelper()
 	intercepts := intercept.NewManager(log)
-	return &operations{
+	o := &operations{
 		version:    version,
 		log:        log,
 		helper:     helper,
 		intercepts: intercepts,
+		settings:   settings.NewStore(file),
+		board:      newBoard(),
+		askSoon:    make(chan struct{}, 1),
 		manager:    session.NewManager(session.Dependencies{Version: version, Helper: helper, Log: log, Hooks: intercepts.Hooks()}),
 	}
+	o.desk = &desk{board: o.board}
+	o.audience = &audience{run: o.lookOut}
+	o.Settings()
+	ctx, cancel := context.WithCancel(context.Background())
+	o.stop = cancel
+	o.followed.Go(func() { o.followSession(ctx) })
+	o.followed.Go(func() { o.followHelper(ctx) })
+	return o, nil
 }
 
-func (o *operations) Close() { o.manager.Close() }
+// Close disconnects, ends all watches and returns when everything is put back.
+func (o *operations) Close() {
+	o.manager.Close()
+	o.stop()
+	o.followed.Wait()
+	o.audience.close()
+	o.board.close()
+}
 
 func (o *operations) Status() localapi.Status { return o.manager.Status() }
 
 func (o *operations) Watch(ctx context.Context) <-chan localapi.Status { return o.manager.Watch(ctx) }
 
+func (o *operations) Snapshot() localapi.Snapshot {
+	o.Settings() // somebody may have edited the file
+	snapshot, _, _ := o.board.get()
+	return snapshot
+}
+
+func (o *operations) WatchSnapshots(ctx context.Context) <-chan localapi.Snapshot {
+	o.Settings()
+	leave := o.audience.enter()
+	context.AfterFunc(ctx, leave)
+	return o.board.watch(ctx)
+}
+
 func (o *operations) Connect(ctx context.Context, r localapi.ConnectRequest) error {
 	began := time.Now()
+	r = withSettings(r, o.Settings())
+	job := o.desk.begin(ctx, workConnect, "Connecting"+to(r.Context), r.Context)
+	defer job.end()
 	err := o.manager.Connect(ctx, r)
 	if err == nil { // else what was connected before may still be
 		o.mu.Lock()
@@ -64,8 +112,33 @@ func (o *operations) Connect(ctx context.Context, r localapi.ConnectRequest) err
 	return err
 }
 
+func to(context string) string {
+	if context == "" {
+		return ""
+	}
+	return " to " + context
+}
+
+// SwitchNamespace changes where short names resolve.
+func (o *operations) SwitchNamespace(ctx context.Context, r localapi.NamespaceRequest) error {
+	began := time.Now()
+	job := o.desk.begin(ctx, workNamespace, "Switching to namespace "+r.Namespace, o.Status().Context)
+	defer job.end()
+	err := o.manager.SwitchNamespace(ctx, r.Namespace)
+	if err == nil {
+		o.mu.Lock()
+		o.last.Namespace = r.Namespace
+		o.mu.Unlock()
+	}
+	o.log.Info("switch namespace", "namespace", r.Namespace, "took", time.Since(began).Round(time.Millisecond), "error", err)
+	return err
+}
+
 func (o *operations) Disconnect(ctx context.Context) error {
 	began := time.Now()
+	if status := o.Status(); status.State != session.Disconnected {
+		defer o.desk.begin(ctx, workDisconnect, "Disconnecting", status.Context).end()
+	}
 	err := o.manager.Disconnect(ctx)
 	o.log.Info("disconnect", "took", time.Since(began).Round(time.Millisecond), "error", err)
 	return err
@@ -76,7 +149,7 @@ func (o *operations) here(t localapi.Target) localapi.Target {
 	o.mu.Lock()
 	last := o.last
 	o.mu.Unlock()
-	return resolveTarget(t, last, o.manager.Status())
+	return targetWithSettings(resolveTarget(t, last, o.manager.Status()), o.Settings())
 }
 
 // isConnected reports whether there is a connection, be it in trouble.
@@ -144,7 +217,7 @@ func checkNamespace(ctx context.Context, access *cluster.Access) error {
 }
 
 func (o *operations) Contexts(_ context.Context, t localapi.Target) (localapi.Contexts, error) {
-	found, err := cluster.Contexts(clusterOptions(t))
+	found, err := cluster.Contexts(clusterOptions(targetWithSettings(t, o.Settings())))
 	all := localapi.Contexts{Contexts: found}
 	for _, c := range found {
 		if c.Current {

@@ -70,7 +70,11 @@ func newTestOperations(t *testing.T) Operations {
 	t.Helper()
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv("XDG_STATE_HOME", "")
-	o := NewOperations("1.2.3", slog.New(slog.DiscardHandler))
+	t.Setenv("XDG_CONFIG_HOME", "")
+	o, err := NewOperations("1.2.3", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(o.Close)
 	return o
 }

@@ -58,7 +58,12 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 // Watch calls each with the status now and on each change. It returns each's error, the context's once it is done, or
 // nil when the daemon ends.
 func (c *Client) Watch(ctx context.Context, each func(Status) error) error {
-	body, err := c.do(ctx, http.MethodGet, "/v1/status/watch", nil)
+	return follow(ctx, c, "/v1/status/watch", eventStatus, each)
+}
+
+// follow calls each with the value of each event of a stream.
+func follow[T any](ctx context.Context, c *Client, path, name string, each func(T) error) error {
+	body, err := c.do(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return err
 	}
@@ -71,14 +76,14 @@ func (c *Client) Watch(ctx context.Context, each func(Status) error) error {
 			return ctx.Err()
 		case err != nil:
 			return nil // the daemon has gone
-		case e.Name != eventStatus:
+		case e.Name != name:
 			continue
 		}
-		var status Status
-		if err := json.Unmarshal(e.Data, &status); err != nil {
+		var value T
+		if err := json.Unmarshal(e.Data, &value); err != nil {
 			return undecodable(err)
 		}
-		if err := each(status); err != nil {
+		if err := each(value); err != nil {
 			return err
 		}
 	}
@@ -98,6 +103,16 @@ func (c *Client) Disconnect(ctx context.Context) (Status, error) {
 // Workloads lists what runs in a cluster.
 func (c *Client) Workloads(ctx context.Context, r WorkloadsRequest) (Workloads, error) {
 	return call[Workloads](ctx, c, http.MethodPost, "/v1/workloads", r)
+}
+
+// SwitchNamespace changes where short names resolve, in the connection that there is.
+func (c *Client) SwitchNamespace(ctx context.Context, r NamespaceRequest) (Status, error) {
+	return call[Status](ctx, c, http.MethodPost, "/v1/namespace", r)
+}
+
+// ContextState says how a cluster is, as seen from here.
+func (c *Client) ContextState(ctx context.Context, t Target) (ContextState, error) {
+	return call[ContextState](ctx, c, http.MethodPost, "/v1/contexts/check", t)
 }
 
 // Contexts lists the contexts of the kubeconfig.
@@ -125,6 +140,11 @@ func (c *Client) GatewayStatus(ctx context.Context, t Target) (Gateway, error) {
 	return call[Gateway](ctx, c, http.MethodPost, "/v1/gateway/status", t)
 }
 
+// GatewayPlan says what an install or upgrade would do.
+func (c *Client) GatewayPlan(ctx context.Context, r GatewayRequest) (GatewayPlan, error) {
+	return call[GatewayPlan](ctx, c, http.MethodPost, "/v1/gateway/plan", r)
+}
+
 // GatewayInstall installs the gateway and returns when it is ready; progress gets each step in words.
 func (c *Client) GatewayInstall(ctx context.Context, r GatewayRequest, progress func(string)) (Gateway, error) {
 	return c.operate(ctx, "/v1/gateway/install", r, progress)
@@ -143,6 +163,16 @@ func (c *Client) GatewayUninstall(ctx context.Context, r GatewayRequest, progres
 // Page returns an address under which a browser opens the page once.
 func (c *Client) Page(ctx context.Context, r PageRequest) (Page, error) {
 	return call[Page](ctx, c, http.MethodPost, "/v1/page", r)
+}
+
+// Settings returns what the user has chosen.
+func (c *Client) Settings(ctx context.Context) (Settings, error) {
+	return call[Settings](ctx, c, http.MethodGet, "/v1/settings", nil)
+}
+
+// SaveSettings replaces all settings, and returns what they are then.
+func (c *Client) SaveSettings(ctx context.Context, s Settings) (Settings, error) {
+	return call[Settings](ctx, c, http.MethodPost, "/v1/settings", s)
 }
 
 // Quit disconnects and ends the daemon.

@@ -16,15 +16,21 @@
 //	GET  /v1/version            Version
 //	GET  /v1/status             Status
 //	GET  /v1/status/watch       server-sent events "status": Status now and on each change
+//	GET  /v1/snapshot           Snapshot
+//	GET  /v1/watch              server-sent events "snapshot": Snapshot now and on each change, at most ten in a second
 //	POST /v1/connect            ConnectRequest -> Status, once connected
-//	POST /v1/cancel             CancelRequest -> {}: cancels the connect with that name in the header Fairlead-Call, whose answer says what came of it
+//	POST /v1/cancel             CancelRequest -> {}: cancels the call with that name in the header Fairlead-Call (connect, intercept and the
+//	                            changes of gateways), or the Work of that ID. Its own answer says what came of it
 //	POST /v1/disconnect         Status, once everything is put back
+//	POST /v1/namespace          NamespaceRequest -> Status, once short names resolve there
 //	POST /v1/workloads          WorkloadsRequest -> Workloads
 //	POST /v1/contexts           Target -> Contexts
+//	POST /v1/contexts/check     Target -> ContextState, within seconds
 //	POST /v1/namespaces         Target -> Namespaces
 //	POST /v1/doctor             Target -> Report
 //	GET  /v1/helper             Helper
 //	POST /v1/gateway/status     Target -> Gateway
+//	POST /v1/gateway/plan       GatewayRequest -> GatewayPlan: what an install or upgrade would do
 //	POST /v1/gateway/install    GatewayRequest -> server-sent events "progress": Progress, then "result": Gateway or "error": Problem
 //	POST /v1/gateway/upgrade    the same
 //	POST /v1/gateway/uninstall  the same; "result" is the Gateway that was removed
@@ -34,6 +40,8 @@
 //	POST /v1/intercepts         InterceptsRequest -> Intercepts
 //	POST /v1/leave              LeaveRequest -> Left
 //	POST /v1/environment        EnvironmentRequest -> Environment
+//	GET  /v1/settings           Settings
+//	POST /v1/settings           Settings -> Settings: replaces them all
 //	POST /v1/page               PageRequest -> Page
 //	POST /v1/quit               {} once everything is put back; the daemon then ends
 package localapi

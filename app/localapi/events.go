@@ -17,6 +17,7 @@ import (
 // Names of server-sent events (WHATWG HTML, section 9.2).
 const (
 	eventStatus   = "status"
+	eventSnapshot = "snapshot"
 	eventProgress = "progress"
 	eventResult   = "result"
 	eventError    = "error"

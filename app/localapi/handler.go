@@ -27,32 +27,43 @@ const statusClientClosed = 499
 // it only behind Listen or behind a check of your own. What goes wrong inside is written to log.
 func Handler(b Backend, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	named := &calls{cancels: map[string]context.CancelFunc{}}
+	named := b.Calls()
 	mux.Handle("GET /v1/version", get(func(context.Context) (Version, error) { return b.Version(), nil }))
 	mux.Handle("GET /v1/status", get(func(context.Context) (Status, error) { return b.Status(), nil }))
-	mux.Handle("GET /v1/status/watch", watch(b))
+	mux.Handle("GET /v1/status/watch", watch(eventStatus, b.Watch))
+	mux.Handle("GET /v1/snapshot", get(func(context.Context) (Snapshot, error) { return signed(b, b.Snapshot()), nil }))
+	mux.Handle("GET /v1/watch", watchSnapshots(b))
 	mux.Handle("POST /v1/connect", named.cancellable(post(func(ctx context.Context, r ConnectRequest) (Status, error) {
 		err := b.Connect(ctx, r)
 		return b.Status(), err
 	})))
-	mux.Handle("POST /v1/cancel", post(named.cancel))
+	mux.Handle("POST /v1/cancel", post(named.Cancel))
 	mux.Handle("POST /v1/disconnect", post(func(ctx context.Context, _ struct{}) (Status, error) {
 		err := b.Disconnect(ctx)
 		return b.Status(), err
 	}))
+	mux.Handle("POST /v1/namespace", post(func(ctx context.Context, r NamespaceRequest) (Status, error) {
+		err := b.SwitchNamespace(ctx, r)
+		return b.Status(), err
+	}))
 	mux.Handle("POST /v1/workloads", post(b.Workloads))
 	mux.Handle("POST /v1/contexts", post(b.Contexts))
+	mux.Handle("POST /v1/contexts/check", post(b.ContextState))
 	mux.Handle("POST /v1/namespaces", post(b.Namespaces))
 	mux.Handle("POST /v1/doctor", post(b.Doctor))
 	mux.Handle("GET /v1/helper", get(b.Helper))
 	mux.Handle("POST /v1/gateway/status", post(b.GatewayStatus))
-	mux.Handle("POST /v1/gateway/install", operation(b.GatewayInstall))
-	mux.Handle("POST /v1/gateway/upgrade", operation(b.GatewayUpgrade))
-	mux.Handle("POST /v1/gateway/uninstall", operation(b.GatewayUninstall))
+	mux.Handle("POST /v1/gateway/plan", post(b.GatewayPlan))
+	mux.Handle("POST /v1/gateway/install", named.cancellable(operation(b.GatewayInstall)))
+	mux.Handle("POST /v1/gateway/upgrade", named.cancellable(operation(b.GatewayUpgrade)))
+	mux.Handle("POST /v1/gateway/uninstall", named.cancellable(operation(b.GatewayUninstall)))
 	mux.Handle("POST /v1/intercept", named.cancellable(serveIntercept(b)))
 	mux.Handle("POST /v1/intercepts", post(b.Intercepts))
 	mux.Handle("POST /v1/leave", post(b.Leave))
 	mux.Handle("POST /v1/environment", post(b.Environment))
+	registerTraffic(mux, b)
+	mux.Handle("GET /v1/settings", get(func(context.Context) (Settings, error) { return b.Settings(), nil }))
+	mux.Handle("POST /v1/settings", post(b.SaveSettings))
 	mux.Handle("POST /v1/page", post(b.Page))
 	mux.Handle("POST /v1/quit", post(func(ctx context.Context, _ struct{}) (struct{}, error) {
 		return struct{}{}, b.Quit(ctx)
@@ -104,13 +115,13 @@ func operation(call func(context.Context, GatewayRequest, func(string)) (Gateway
 	})
 }
 
-// watch serves the status as server-sent events.
-func watch(b Backend) http.Handler {
+// watch serves each of what values sends as a server-sent event.
+func watch[T any](name string, values func(context.Context) <-chan T) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		events := newEventWriter(w)
 		defer events.close()
-		for status := range b.Watch(r.Context()) {
-			if events.send(eventStatus, status) != nil {
+		for value := range values(r.Context()) {
+			if events.send(name, value) != nil {
 				return
 			}
 		}

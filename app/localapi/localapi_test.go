@@ -18,8 +18,11 @@ import (
 	"github.com/fairlead-dev/fairlead/backend/session"
 )
 
-// fake is a Backend whose answers are set by the test.
+// fake is a Backend whose answers are set by the test. Methods that are not there are not called.
 type fake struct {
+	Backend
+	calls Calls
+
 	status  Status
 	changes chan Status
 	connect func(context.Context, ConnectRequest) error
@@ -29,6 +32,7 @@ type fake struct {
 	attend    func(context.Context, func(Intercept)) string
 }
 
+func (f *fake) Calls() *Calls    { return &f.calls }
 func (f *fake) Version() Version { return Version{Version: "1.2.3"} }
 func (f *fake) Status() Status   { return f.status }
 func (f *fake) Connect(ctx context.Context, r ConnectRequest) error {

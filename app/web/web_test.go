@@ -22,8 +22,11 @@ import (
 // fake is a Backend that says what it was asked for. Methods that are not there are not called.
 type fake struct {
 	localapi.Backend
+	calls localapi.Calls
 	asked chan localapi.Target
 }
+
+func (f *fake) Calls() *localapi.Calls { return &f.calls }
 
 func (f *fake) Status() localapi.Status { return localapi.Status{State: session.Disconnected} }
 

@@ -64,6 +64,17 @@ func (g *getter) ToRawKubeConfigLoader() clientcmd.ClientConfig {
 // chartKinds knows the kinds of the chart's objects.
 func chartKinds() meta.RESTMapper {
 	mapper := meta.NewDefaultRESTMapper(nil)
+	for kind, scope := range kinds() {
+		mapper.Add(kind, scope)
+	}
+	policies := schema.GroupVersion{Group: "networking.k8s.io", Version: "v1"}
+	mapper.AddSpecific(policies.WithKind("NetworkPolicy"), policies.WithResource("networkpolicies"), policies.WithResource("networkpolicy"), meta.RESTScopeNamespace)
+	return mapper
+}
+
+// kinds are those of the chart's objects, and whether they are in namespaces.
+func kinds() map[schema.GroupVersionKind]meta.RESTScope {
+	all := map[schema.GroupVersionKind]meta.RESTScope{}
 	for scope, kinds := range map[meta.RESTScope][]schema.GroupVersionKind{
 		meta.RESTScopeNamespace: {
 			{Version: "v1", Kind: "ServiceAccount"}, {Version: "v1", Kind: "Secret"}, {Version: "v1", Kind: "Service"},
@@ -72,6 +83,7 @@ func chartKinds() meta.RESTMapper {
 			{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "Role"},
 			{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "RoleBinding"},
 			{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
+			{Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"},
 		},
 		meta.RESTScopeRoot: {
 			{Version: "v1", Kind: "Namespace"},
@@ -80,13 +92,12 @@ func chartKinds() meta.RESTMapper {
 			{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRoleBinding"},
 			{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "ValidatingAdmissionPolicy"},
 			{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "ValidatingAdmissionPolicyBinding"},
+			{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "MutatingWebhookConfiguration"},
 		},
 	} {
 		for _, kind := range kinds {
-			mapper.Add(kind, scope)
+			all[kind] = scope
 		}
 	}
-	policies := schema.GroupVersion{Group: "networking.k8s.io", Version: "v1"}
-	mapper.AddSpecific(policies.WithKind("NetworkPolicy"), policies.WithResource("networkpolicies"), policies.WithResource("networkpolicy"), meta.RESTScopeNamespace)
-	return mapper
+	return all
 }

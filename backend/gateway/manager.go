@@ -37,6 +37,8 @@ type Cluster interface {
 	RESTConfig() *rest.Config
 	// Explain turns an error of the API server into a *problem.Problem.
 	Explain(ctx context.Context, err error, action cluster.Action) error
+	// Missing returns those of the rights that the user does not have.
+	Missing(ctx context.Context, rights []cluster.Action) ([]cluster.Action, error)
 }
 
 // Options is what an operation is made with. The zero value installs this program's version with the chart's values.

@@ -71,6 +71,25 @@ func (h *helm) install(ctx context.Context, chart *chart.Chart, values map[strin
 	return err
 }
 
+// render returns the manifest that an install or upgrade with all of these values would have. It does not ask the cluster.
+func (h *helm) render(ctx context.Context, chart *chart.Chart, values map[string]any, upgrade bool) (string, error) {
+	config := action.NewConfiguration(action.ConfigurationSetLogger(slog.DiscardHandler))
+	install := action.NewInstall(config)
+	install.ReleaseName, install.Namespace = ReleaseName, h.namespace
+	install.DryRunStrategy, install.IsUpgrade = action.DryRunClient, upgrade
+	install.KubeVersion = &h.config.Capabilities.KubeVersion
+	install.DisableOpenAPIValidation = true
+	rendered, err := install.RunWithContext(ctx, chart, values)
+	if err != nil {
+		return "", err
+	}
+	made, ok := rendered.(*release.Release)
+	if !ok {
+		return "", errors.New("the release is in a format that this version does not know")
+	}
+	return made.Manifest, nil
+}
+
 // upgrade brings the release to a chart. Values that were given before stay unless values has others.
 func (h *helm) upgrade(ctx context.Context, chart *chart.Chart, values map[string]any, timeout time.Duration) error {
 	upgrade := action.NewUpgrade(h.config)

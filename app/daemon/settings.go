@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/fairlead-dev/fairlead/app/localapi"
+	"github.com/fairlead-dev/fairlead/backend/activity"
+	"github.com/fairlead-dev/fairlead/backend/problem"
+	"github.com/fairlead-dev/fairlead/backend/session"
+	"github.com/fairlead-dev/fairlead/backend/settings"
+)
+
+// Settings returns what the user has chosen, and shows it, should the file have been edited.
+func (o *operations) Settings() localapi.Settings {
+	now, err := o.settings.Get()
+	o.board.update(func(f *facts) { f.settings, f.settingsProblem = now, problem.From(err) })
+	return now
+}
+
+func (o *operations) SaveSettings(_ context.Context, wanted localapi.Settings) (localapi.Settings, error) {
+	if err := o.settings.Save(wanted); err != nil {
+		return o.Settings(), err
+	}
+	o.log.Info("settings saved", "file", o.settings.File())
+	now := o.Settings()
+	o.board.note(localapi.Event{Kind: activity.Settings, Level: activity.Info, Name: activity.SettingsSaved, Text: "The settings were saved. Those of connections count from the next connect on."})
+	return now, nil
+}
+
+// withSettings fills in what a connect leaves open.
+func withSettings(r localapi.ConnectRequest, s settings.Settings) localapi.ConnectRequest {
+	t := targetWithSettings(localapi.TargetOf(r), s)
+	r.Kubeconfigs, r.GatewayNamespace = t.Kubeconfigs, t.GatewayNamespace
+	if r.Carrier == "" {
+		r.Carrier = session.CarrierMode(s.Carrier)
+	}
+	if len(r.Include) == 0 {
+		r.Include = s.Include
+	}
+	if len(r.Exclude) == 0 {
+		r.Exclude = s.Exclude
+	}
+	r.MapConflicts = r.MapConflicts || s.MapConflicts
+	return r
+}
+
+// targetWithSettings fills in what a target leaves open. A KUBECONFIG in the caller's shell is as good as a flag: people set
+// it for one shell.
+func targetWithSettings(t localapi.Target, s settings.Settings) localapi.Target {
+	chosen := slices.ContainsFunc(t.Environment, func(v string) bool {
+		value, ok := strings.CutPrefix(v, "KUBECONFIG=")
+		return ok && value != ""
+	})
+	if len(t.Kubeconfigs) == 0 && !chosen {
+		t.Kubeconfigs = s.Kubeconfigs
+	}
+	if t.GatewayNamespace == "" {
+		t.GatewayNamespace = s.GatewayNamespace
+	}
+	return t
+}
