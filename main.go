@@ -2,53 +2,44 @@
 
 //go:build desktop
 
-// Command fairlead-desktop is the window of Fairlead.
+// Command fairlead-desktop is the window of Fairlead, and its icon in the tray.
 //
-// This file is wiring only: what the window does is in app/desktop, and what it shows is the daemon's page. It owns no
-// session and must not do anything on a cluster or on the machine.
+// This file is wiring only: what they do is in app/desktop and app/tray, and what the window shows is the daemon's page.
+// It owns no session and must not do anything on a cluster or on the machine.
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 
-	"github.com/fairlead-dev/fairlead/app/daemon"
 	"github.com/fairlead-dev/fairlead/app/desktop"
-	"github.com/fairlead-dev/fairlead/app/localapi"
 )
 
+// version is set at link time.
+var version = "0.1.0-dev"
+
 func main() {
-	if err := desktop.Run(open); err != nil {
+	environment := os.Environ() // as the user has it
+	err := desktop.PrepareEnvironment()
+	if err == nil {
+		err = run(environment)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "fairlead-desktop:", err)
 		os.Exit(1)
 	}
 }
 
-// open returns an address of the daemon's page; it starts the daemon if none runs.
-func open(ctx context.Context) (localapi.Page, error) {
-	socket, err := localapi.DefaultSocket()
+func run(environment []string) error {
+	arguments, err := desktop.ParseArguments(os.Args[1:])
 	if err != nil {
-		return localapi.Page{}, err
+		return err
 	}
-	client := localapi.NewClient(socket)
-	defer client.Close()
-	shell := localapi.PageRequest{Environment: os.Environ()}
-	page, err := client.Page(ctx, shell)
-	if !errors.Is(err, localapi.ErrNotRunning) {
-		return page, err
+	if arguments.Version {
+		fmt.Println(version)
+		return nil
 	}
-	own, err := os.Executable()
-	if err != nil {
-		return localapi.Page{}, fmt.Errorf("find this program's file: %w", err)
-	}
-	program, err := desktop.FindProgram(own)
-	if err != nil {
-		return localapi.Page{}, err
-	}
-	if err := daemon.Start(ctx, program, "daemon"); err != nil {
-		return localapi.Page{}, err
-	}
-	return client.Page(ctx, shell)
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return desktop.Run(desktop.Config{Arguments: arguments, Version: version, Environment: environment, Log: log})
 }

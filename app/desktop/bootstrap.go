@@ -6,9 +6,9 @@ import (
 	"context"
 	"html/template"
 	"net/http"
+	"net/url"
 	"time"
 
-	"github.com/fairlead-dev/fairlead/app/localapi"
 	"github.com/fairlead-dev/fairlead/backend/problem"
 )
 
@@ -16,21 +16,24 @@ import (
 const openTimeout = 30 * time.Second
 
 // Open returns an address of the daemon's page; it starts the daemon if none runs.
-type Open func(context.Context) (localapi.Page, error)
+type Open func(context.Context) (string, error)
 
-// Bootstrap serves the first page of the window under every path. It goes on to the daemon's page; where that fails it
-// says why, and offers to try again.
+// Bootstrap serves the first page of the window under every path. It goes on to the daemon's page, there to the place
+// that the request's "at" names; where that fails it says why, and offers to try again.
 func Bootstrap(open Open) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), openTimeout)
 		defer cancel()
 		page, err := open(ctx)
+		if place := r.URL.Query().Get("at"); place != "" && err == nil {
+			page += "&at=" + url.QueryEscape(place)
+		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
 		_ = bootstrapTemplate.Execute(w, struct {
 			URL     string
 			Problem *problem.Problem
-		}{page.URL, problem.From(err)})
+		}{page, problem.From(err)})
 	})
 }
 

@@ -12,30 +12,29 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fairlead-dev/fairlead/app/localapi"
 	"github.com/fairlead-dev/fairlead/backend/problem"
 )
 
 func TestBootstrap(t *testing.T) {
 	for _, test := range []struct {
 		name     string
-		page     localapi.Page
+		page     string
 		err      error
 		has, not []string
 	}{
 		{
-			"goes on to the daemon", localapi.Page{URL: "http://127.0.0.1:8080/open?token=ABC"}, nil,
+			"goes on to the daemon", "http://127.0.0.1:8080/open?token=ABC", nil,
 			[]string{`http-equiv="refresh" content="0; url=http://127.0.0.1:8080/open?token=ABC"`}, []string{"Try again"},
 		},
 		{
-			"says why it can't", localapi.Page{}, problem.New(problem.Timeout, "Look at <the log>.", "the daemon is slow"),
+			"says why it can't", "", problem.New(problem.Timeout, "Look at <the log>.", "the daemon is slow"),
 			[]string{"the daemon is slow", "Look at &lt;the log&gt;.", `href="/"`}, []string{"refresh", "<the log>"},
 		},
-		{"any other error", localapi.Page{}, errors.New("start the daemon: no memory"), []string{"start the daemon: no memory"}, []string{"refresh"}},
+		{"any other error", "", errors.New("start the daemon: no memory"), []string{"start the daemon: no memory"}, []string{"refresh"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			open := func(context.Context) (localapi.Page, error) { return test.page, test.err }
+			open := func(context.Context) (string, error) { return test.page, test.err }
 			Bootstrap(open).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/", nil))
 			for _, text := range test.has {
 				if !strings.Contains(w.Body.String(), text) {

@@ -7,7 +7,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
-	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/fairlead-dev/fairlead/app/localapi"
@@ -19,6 +19,9 @@ const cookieName = "fairlead"
 // policy allows what the page brings itself: files of this origin, and calls to it.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// place is where on the page an address of Open may lead to, such as /intercept?workload=api.
+var place = regexp.MustCompile(`^/[a-z]+(/[-.A-Za-z0-9_~%]*)?(\?[-.A-Za-z0-9_~%=&+]*)?$`)
 
 // handler serves the page and the local API to those who may come in. host is address and port.
 func (s *Server) handler(host string) http.Handler {
@@ -79,7 +82,10 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request) {
 	}
 	page := "/visit/" + v.path + "/"
 	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: v.cookie, Path: page, HttpOnly: true, SameSite: http.SameSiteStrictMode})
-	w.Header().Set("Refresh", "0; url="+(&url.URL{Path: page}).String())
+	if at := r.URL.Query().Get("at"); place.MatchString(at) {
+		page += "#" + at
+	}
+	w.Header().Set("Refresh", "0; url="+page)
 	notice(w, http.StatusOK, message{Title: "Opening Fairlead", Text: "One moment.", Link: page})
 }
 

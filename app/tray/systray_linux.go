@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build desktop
+
+package tray
+
+import (
+	"context"
+	"log/slog"
+
+	"fyne.io/systray"
+	"github.com/godbus/dbus/v5"
+)
+
+// The tray of Linux desktops is the StatusNotifierItem specification of freedesktop.org: a watcher knows the icons, and
+// the hosts, which are panels, show them.
+const (
+	watcherName = "org.kde.StatusNotifierWatcher"
+	watcherPath = "/StatusNotifierWatcher"
+)
+
+// iconSize is in pixels. The toolkit sends one size, and panels scale it: half of it is the smallest in use.
+const iconSize = 32
+
+// start follows the desktop's tray, which comes and goes with the panel. Without D-Bus there is none. The toolkit is
+// started when a tray is first there, and registers again by itself when one comes back; it is never told to end,
+// because its end panics where it has no connection.
+func (t *Tray) start(ctx context.Context) {
+	go func() {
+		conn, err := dbus.ConnectSessionBus(dbus.WithContext(ctx))
+		if err != nil {
+			slog.Info("no tray", "error", err)
+			t.events.Present(false)
+			return
+		}
+		defer conn.Close()
+		signals := make(chan *dbus.Signal, 16)
+		conn.Signal(signals)
+		for _, options := range [][]dbus.MatchOption{
+			{dbus.WithMatchInterface("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, watcherName)},
+			{dbus.WithMatchInterface(watcherName), dbus.WithMatchObjectPath(watcherPath)},
+		} {
+			if err := conn.AddMatchSignal(options...); err != nil {
+				slog.Warn("the tray is not followed", "error", err)
+			}
+		}
+		t.follow(ctx, conn, signals)
+	}()
+}
+
+func (t *Tray) follow(ctx context.Context, conn *dbus.Conn, signals <-chan *dbus.Signal) {
+	there, told, running := false, false, false
+	for {
+		now := hasHost(conn)
+		if now && !running {
+			running = true
+			systray.SetTitle("Fairlead")
+			begin, _ := systray.RunWithExternalLoop(t.started, nil)
+			begin()
+		}
+		if now != there || !told {
+			there, told = now, true
+			t.events.Present(now)
+		}
+		select {
+		case _, ok := <-signals:
+			if !ok {
+				t.events.Present(false)
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// hasHost reports whether a panel shows icons.
+func hasHost(conn *dbus.Conn) bool {
+	var owned bool
+	if conn.BusObject().Call("org.freedesktop.DBus.NameHasOwner", 0, watcherName).Store(&owned) != nil || !owned {
+		return false
+	}
+	host, err := conn.Object(watcherName, watcherPath).GetProperty(watcherName + ".IsStatusNotifierHostRegistered")
+	if err != nil {
+		return true // a watcher that does not say is the panel itself
+	}
+	registered, ok := host.Value().(bool)
+	return registered || !ok
+}
+
+func setIcon(i Icon) {
+	content, err := PNG(Draw(i, iconSize))
+	if err != nil {
+		slog.Error("no icon", "error", err)
+		return
+	}
+	systray.SetIcon(content)
+}
