@@ -37,16 +37,6 @@ describe('details', () => {
 
   test('leave out what is not known', () => expect(details(status('connected'))).toEqual([]))
 
-  test.each<[Status['carrier'], string]>([
-    [{ mode: 'auto', active: 'udp', endpoint: '192.0.2.1:51820', rttMs: 1.84 }, 'UDP, straight to 192.0.2.1:51820, 1.8 ms'],
-    [{ mode: 'udp', active: 'udp' }, 'UDP, straight to the gateway, as asked'],
-    [{ mode: 'auto', active: 'relay', rttMs: 41.6 }, 'Relay, through the API server, 42 ms'],
-    [{ mode: 'auto' }, 'None answers'],
-  ])('say how datagrams travel: %o', (carrier, value) => expect(of(status('connected', { carrier }), 'Way to the cluster')?.value).toBe(value))
-
-  test('say why, as a sentence', () =>
-    expect(of(status('connected', { carrier: { mode: 'auto', active: 'relay', reason: 'UDP does not answer' } }), 'Way to the cluster')?.more).toBe('UDP does not answer.'))
-
   test('warn about names that do not resolve', () =>
     expect(of(status('connected', { dns: { mode: 'systemd-resolved', healthy: false, detail: 'no answer' } }), 'Names')).toMatchObject({
       warn: true,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the page says of a status: a pure function of it.
-import type { CarrierStatus, Status } from '../api/types'
+import type { Status } from '../api/types'
 
 /** How a state looks. The words say the same: colour is never the only sign. */
 export type Tone = 'good' | 'busy' | 'bad' | 'idle'
@@ -88,41 +88,21 @@ export interface Detail {
 
 /** The details of a session, those that are known. */
 export function details(status: Status): Detail[] {
+  const { carrier, gateway } = status
   const all: Detail[] = [
-    { name: 'Way to the cluster', ...carrier(status.carrier) },
     { name: 'Names', ...dns(status) },
     { name: 'Reachable', value: count(status.routes?.length ?? 0, 'range', 'ranges'), list: status.routes },
+    { name: 'This laptop', value: '', list: status.addresses, more: status.device ? `device ${status.device}${status.mtu ? `, MTU ${status.mtu}` : ''}` : undefined },
+    { name: 'Gateway', value: [[gateway.namespace, gateway.pod].filter(Boolean).join('/'), gateway.version].filter(Boolean).join(', '), more: carrier.endpoint && `at ${carrier.endpoint}` },
+    { name: 'API server', value: status.server ?? '' },
     {
       name: 'Mapped',
-      value: status.mappings?.length ? 'These ranges clash with a network of this laptop and have other addresses here' : '',
-      list: status.mappings?.map((m) => `${m.range} as ${m.mapped} (${m.because})`),
+      value: status.mappings?.length ? 'Clashing ranges have other addresses here' : '',
+      list: status.mappings?.map((m) => `${m.range} as ${m.mapped}`),
+      more: status.mappings?.map((m) => sentence(m.because)).join(' '),
     },
-    { name: 'Signed in as', value: status.user ?? '' },
-    { name: 'API server', value: status.server ?? '' },
-    { name: 'Gateway', value: [[status.gateway.namespace, status.gateway.pod].filter(Boolean).join('/'), status.gateway.version].filter(Boolean).join(', ') },
-    { name: 'This laptop', value: status.addresses?.join(', ') ?? '', more: status.device ? `device ${status.device}${status.mtu ? `, MTU ${status.mtu}` : ''}` : undefined },
-    { name: 'Traffic', value: status.device ? `${size(status.received)} received, ${size(status.sent)} sent` : '' },
-    { name: 'Connected since', value: status.since ? new Date(status.since).toLocaleString() : '' },
   ]
-  return all.filter((detail) => detail.value)
-}
-
-function carrier(c: CarrierStatus): Omit<Detail, 'name'> {
-  const more = c.reason ? sentence(c.reason) : undefined
-  const asked = c.mode && c.mode !== 'auto' ? ', as asked' : ''
-  switch (c.active) {
-    case 'udp':
-      return { value: `UDP, straight to ${c.endpoint || 'the gateway'}${asked}${rtt(c)}`, more }
-    case 'relay':
-      return { value: `Relay, through the API server${asked}${rtt(c)}`, more }
-    default:
-      return { value: c.mode ? 'None answers' : '', more, warn: true }
-  }
-}
-
-function rtt(c: CarrierStatus): string {
-  if (!c.rttMs) return ''
-  return `, ${c.rttMs < 10 ? c.rttMs.toFixed(1) : Math.round(c.rttMs)} ms`
+  return all.filter((detail) => detail.value || detail.list?.length)
 }
 
 /** What people call the thing that names are set up through. */
