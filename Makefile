@@ -18,7 +18,7 @@ PROGRAMS := bin/fairlead bin/fairlead-helper bin/fairlead-agent bin/fairlead-sid
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
-# The page is part of the programs. Without npm they are built all the same, and 'fairlead ui' says what is missing.
+# The page is part of the programs. Without npm they are built all the same, and 'fairlead open' says what is missing.
 PAGE := $(if $(shell command -v npm),frontend/dist/index.html)
 
 .PHONY: build
@@ -46,7 +46,13 @@ frontend/node_modules/.package-lock.json: frontend/package-lock.json
 
 # The window is linked with the system's web view: on Debian, build/install-deps.sh desktop installs what that needs.
 desktop: frontend bin/fairlead ## Build the window, bin/fairlead-desktop, beside bin/fairlead
-	CGO_ENABLED=1 go build $(GOFLAGS) -tags desktop,production,webkit2_41 -ldflags '-s -w' -o bin/fairlead-desktop .
+	CGO_ENABLED=1 go build $(GOFLAGS) -tags desktop,production,webkit2_41 -ldflags '$(LDFLAGS)' -o bin/fairlead-desktop .
+
+.PHONY: packages
+# TARGETS='linux-amd64 …' limits it; build/packages/build.sh says which there are.
+packages: frontend ## .deb, .rpm, Windows installer and macOS bundle, in dist/
+	@build/install-deps.sh packages
+	@build/packages/build.sh '$(VERSION)' $(TARGETS)
 
 .PHONY: generate
 generate: ## Regenerate what is generated: deepcopy, CRDs, golden files

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what building and testing need on a Debian machine and is not there yet. Says what it installs; does nothing,
-# and needs no network, when all is there. With the argument "desktop": what building the window needs.
+# and needs no network, when all is there. With the argument "desktop": what building the window needs; with "packages": what
+# make packages needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -64,9 +65,18 @@ install_packages ca-certificates curl git make unzip gcc libc6-dev
 go_is_recent || install_go
 # Node.js of another source brings its own npm, and does not go together with Debian's.
 command -v npm >/dev/null || install_packages nodejs npm
-if [ "${1:-}" = desktop ]; then
-	install_packages libgtk-3-dev libwebkit2gtk-4.1-dev pkg-config
+desktop=(libgtk-3-dev libwebkit2gtk-4.1-dev pkg-config)
+case ${1:-} in
+desktop)
+	install_packages "${desktop[@]}"
 	exit 0
-fi
+	;;
+packages)
+	install_packages "${desktop[@]}" nsis
+	exit 0
+	;;
+esac
+# The packages are built, looked at and installed by tests.
+install_packages "${desktop[@]}" nsis rpm cpio lintian desktop-file-utils
 command -v chromium >/dev/null || install_packages chromium
 as_root tests/cluster/install-deps.sh

@@ -1,0 +1,5 @@
+
+# Debian Policy, chapter 6: install|upgrade|abort-upgrade
+case $1 in
+install | upgrade) supersede_own_install ;;
+esac

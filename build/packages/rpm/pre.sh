@@ -1,0 +1,2 @@
+
+supersede_own_install
