@@ -3,10 +3,10 @@
 package browser
 
 import (
+	"cmp"
 	"context"
-	"net/netip"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/fairlead-dev/fairlead/app/localapi"
 	"github.com/fairlead-dev/fairlead/backend/problem"
@@ -20,6 +20,8 @@ type backend struct {
 	mu      sync.Mutex
 	status  localapi.Status
 	changed chan struct{}
+
+	revision atomic.Uint64
 }
 
 func newBackend() *backend {
@@ -30,6 +32,7 @@ func (b *backend) show(s localapi.Status) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.status = s
+	b.revision.Add(1)
 	close(b.changed)
 	b.changed = make(chan struct{})
 }
@@ -66,6 +69,32 @@ func (b *backend) Watch(ctx context.Context) <-chan localapi.Status {
 	return out
 }
 
+func (b *backend) Snapshot() localapi.Snapshot {
+	status, revision := b.Status(), b.revision.Load()
+	return localapi.Snapshot{Revision: revision, Session: status, Helper: localapi.Helper{Running: true, Compatible: true, Version: "1.2.3"}}
+}
+
+func (b *backend) WatchSnapshots(ctx context.Context) <-chan localapi.Snapshot {
+	out := make(chan localapi.Snapshot)
+	go func() {
+		defer close(out)
+		for range b.Watch(ctx) {
+			select {
+			case out <- b.Snapshot():
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+func (b *backend) ContextState(_ context.Context, t localapi.Target) (localapi.ContextState, error) {
+	return localapi.ContextState{Context: t.Context, Reachable: true, Millis: 12, Gateway: "ready", GatewayBy: "1.2.3"}, nil
+}
+
+func (b *backend) Settings() localapi.Settings { return localapi.Settings{} }
+
 func (b *backend) Contexts(context.Context, localapi.Target) (localapi.Contexts, error) {
 	of := func(name string) localapi.Context {
 		return localapi.Context{Name: name, Cluster: name, Server: "https://" + name + ".example:6443", User: "ada"}
@@ -91,7 +120,7 @@ func (b *backend) Connect(ctx context.Context, r localapi.ConnectRequest) error 
 		b.show(localapi.Status{State: session.Disconnected, Context: r.Context, Problem: p})
 		return p
 	}
-	status := connected(r)
+	status := connected(r.Context, cmp.Or(r.Namespace, "shop"))
 	if r.Context == "weak" {
 		status.State, status.Step = session.Reconnecting, "waiting for the network"
 		status.Carrier = session.CarrierStatus{Mode: session.CarrierAuto, Reason: "nothing answers on either way"}
@@ -100,24 +129,6 @@ func (b *backend) Connect(ctx context.Context, r localapi.ConnectRequest) error 
 	}
 	b.show(status)
 	return nil
-}
-
-func connected(r localapi.ConnectRequest) localapi.Status {
-	since := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
-	return localapi.Status{
-		State: session.Connected, Context: r.Context, Server: "https://" + r.Context + ".example:6443", User: "ada@example.com", Namespace: r.Namespace,
-		Since:     &since,
-		Carrier:   session.CarrierStatus{Mode: session.CarrierAuto, Active: "udp", Reason: "it answers, and is the faster way", RTT: 1.8, Endpoint: "192.0.2.7:51820"},
-		Gateway:   session.GatewayStatus{Namespace: "fairlead", Pod: "fairlead-gateway-7d9f5c-x2x8v", Version: "0.1.0"},
-		Addresses: []netip.Addr{netip.MustParseAddr("198.19.0.5"), netip.MustParseAddr("fd00:fa1e::5")},
-		Routes:    []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16"), netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00:10:96::/108")},
-		Mappings: []session.Mapping{{
-			Range: netip.MustParsePrefix("172.17.0.0/16"), Mapped: netip.MustParsePrefix("198.18.0.0/16"), Because: "docker0 has 172.17.0.0/16",
-		}},
-		DNS:    session.DNSStatus{Mode: "systemd-resolved", Healthy: true, ClusterDomain: "cluster.local"},
-		Device: "fairlead0", MTU: 1400, Received: 5 << 20, Sent: 71 << 10,
-		Notes: []string{"the pods' range was observed, not reported by the cluster"},
-	}
 }
 
 func (b *backend) Disconnect(context.Context) error {

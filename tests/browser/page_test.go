@@ -4,6 +4,7 @@ package browser
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"io/fs"
 	"log/slog"
@@ -20,12 +21,9 @@ import (
 )
 
 // scriptTimeout bounds the whole visit, with the start of a browser on a busy machine.
-const scriptTimeout = 3 * time.Minute
+const scriptTimeout = 8 * time.Minute
 
 func TestThePageInABrowser(t *testing.T) {
-	if _, err := fs.Stat(frontend.Files(), "index.html"); err != nil {
-		t.Fatal("the page is not built: run 'make frontend' first")
-	}
 	socket, end := startDaemon(t)
 	client := localapi.NewClient(socket)
 	defer client.Close()
@@ -34,9 +32,22 @@ func TestThePageInABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	runScript(t, "page.mjs", page.URL, func(line string) {
+		if line == "end the daemon" {
+			end()
+		}
+	})
+}
+
+// runScript runs a script of frontend/tests on a page, and calls each with its lines.
+func runScript(t *testing.T, name, address string, each func(string)) {
+	t.Helper()
+	if _, err := fs.Stat(frontend.Files(), "index.html"); err != nil {
+		t.Fatal("the page is not built: run 'make frontend' first")
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), scriptTimeout)
 	defer cancel()
-	script := exec.CommandContext(ctx, "node", filepath.Join("..", "..", "frontend", "tests", "page.mjs"), chromium(t), page.URL, screenshots(t))
+	script := exec.CommandContext(ctx, "node", filepath.Join("..", "..", "frontend", "tests", name), chromium(t), address, screenshots(t))
 	script.Stderr = os.Stderr
 	out, err := script.StdoutPipe()
 	if err != nil {
@@ -49,8 +60,8 @@ func TestThePageInABrowser(t *testing.T) {
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		last = lines.Text()
 		t.Log(last)
-		if last == "end the daemon" {
-			end()
+		if each != nil {
+			each(last)
 		}
 	}
 	if err := script.Wait(); err != nil || last != "done" {
@@ -110,14 +121,10 @@ func chromium(t *testing.T) string {
 	return ""
 }
 
-// screenshots is a folder for pictures of the page: FAIRLEAD_SCREENSHOTS if that is set.
+// screenshots is the folder for pictures of the page: FAIRLEAD_SCREENSHOTS, or one beside the tests that Git ignores.
 func screenshots(t *testing.T) string {
 	t.Helper()
-	folder := os.Getenv("FAIRLEAD_SCREENSHOTS")
-	if folder == "" {
-		return t.TempDir()
-	}
-	folder, err := filepath.Abs(folder)
+	folder, err := filepath.Abs(cmp.Or(os.Getenv("FAIRLEAD_SCREENSHOTS"), "screenshots"))
 	if err != nil {
 		t.Fatal(err)
 	}
