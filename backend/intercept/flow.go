@@ -3,33 +3,104 @@
 package intercept
 
 import (
-	"encoding/binary"
-	"errors"
 	"io"
 	"net"
+	"sync"
 	"time"
+
+	"github.com/fairlead-dev/fairlead/backend/traffic"
 )
 
 // carry copies both ways until both have ended. The end of one direction is passed on as such; anything else that ends a
 // connection resets the other.
-func carry(gateway, local net.Conn) {
+func carry(gateway, local net.Conn, seen *traffic.Observer) {
 	keepAliveOn(local)
 	done := make(chan bool, 2)
-	go func() { done <- pass(local, gateway) }()
-	go func() { done <- pass(gateway, local) }()
+	go func() { done <- pass(local, gateway, inward(seen)) }()
+	go func() {
+		orderly := pass(gateway, local, outward(seen))
+		seen.OutEnd()
+		done <- orderly
+	}()
+	orderly := true
 	for range 2 {
 		if !<-done {
+			orderly = false
 			reset(gateway)
 			reset(local)
 		}
 	}
+	seen.End(orderly)
 }
 
+// watched is how the bytes of one direction are looked at as they pass.
+type watched struct {
+	see    func([]byte)
+	unread func() int64 // how many bytes that come next nobody needs to see
+	passed func(int64)
+}
+
+func inward(o *traffic.Observer) watched  { return watched{o.In, o.InUnread, o.InPassed} }
+func outward(o *traffic.Observer) watched { return watched{o.Out, o.OutUnread, o.OutPassed} }
+
+const (
+	// smallRead is the memory that a direction has while little comes, in bytes; largeRead while much does.
+	smallRead = 4 << 10
+	largeRead = 64 << 10
+	// spliceFrom is from how many bytes on what nobody needs to see is passed on inside the kernel where it can: for less,
+	// that costs more than it saves.
+	spliceFrom = 64 << 10
+)
+
+var largeBuffers = sync.Pool{New: func() any { return new([largeRead]byte) }}
+
 // pass copies one direction, and its end. It reports whether the end was an orderly one.
-func pass(to, from net.Conn) bool {
-	if _, err := io.Copy(to, from); err != nil { // splices in the kernel where it can
-		return false
+func pass(to, from net.Conn, w watched) bool {
+	var small [smallRead]byte
+	buffer := small[:]
+	var large *[largeRead]byte
+	giveBack := func() {
+		if large != nil {
+			largeBuffers.Put(large)
+			large, buffer = nil, small[:]
+		}
 	}
+	defer giveBack()
+	for {
+		if unread := w.unread(); unread >= spliceFrom {
+			giveBack()
+			n, err := io.Copy(to, io.LimitReader(from, unread)) // splices
+			w.passed(n)
+			if err != nil {
+				return false
+			}
+			if n < unread {
+				return passEnd(to)
+			}
+			continue
+		}
+		n, err := from.Read(buffer)
+		if n > 0 {
+			w.see(buffer[:n])
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return false
+			}
+		}
+		switch {
+		case err == io.EOF:
+			return passEnd(to)
+		case err != nil:
+			return false
+		case n == len(buffer) && large == nil:
+			large, _ = largeBuffers.Get().(*[largeRead]byte)
+			buffer = large[:]
+		case n < smallRead:
+			giveBack()
+		}
+	}
+}
+
+func passEnd(to net.Conn) bool {
 	if half, ok := to.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite() == nil
 	}
@@ -37,20 +108,30 @@ func pass(to, from net.Conn) bool {
 }
 
 // carryCopy gives the program a copy of what a caller sends, and throws away what it answers.
-func carryCopy(gateway, local net.Conn) {
+func carryCopy(gateway, local net.Conn, seen *traffic.Observer) {
 	keepAliveOn(local)
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
-		_, _ = io.Copy(io.Discard, local)
+		_, _ = io.Copy(writerFunc(func(p []byte) (int, error) {
+			seen.Out(p)
+			return len(p), nil
+		}), local)
+		seen.OutEnd()
 	}()
-	if pass(local, gateway) {
+	orderly := pass(local, gateway, inward(seen))
+	if orderly {
 		_ = local.SetReadDeadline(time.Now().Add(mirrorLinger))
 	} else {
 		reset(local)
 	}
 	<-answered
+	seen.End(orderly)
 }
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // mirrorLinger is how long a program may go on answering a copied request that has ended.
 const mirrorLinger = 30 * time.Second
@@ -67,60 +148,4 @@ func keepAliveOn(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetKeepAliveConfig(keepAlive)
 	}
-}
-
-// maxDatagram is the largest payload of a UDP datagram, in bytes (RFC 768).
-const maxDatagram = 65507
-
-// errTooLong says that a length on a datagram flow is none.
-var errTooLong = errors.New("datagram is longer than UDP allows")
-
-// carryDatagrams carries datagrams between their framing on the flow, two bytes of length each, and a UDP socket.
-func carryDatagrams(gateway, local net.Conn, discard bool) {
-	go func() {
-		defer local.Close() // which ends the other direction
-		buffer := make([]byte, maxDatagram)
-		for {
-			n, err := readDatagram(gateway, buffer)
-			if err != nil {
-				return
-			}
-			if _, err := local.Write(buffer[:n]); errors.Is(err, net.ErrClosed) {
-				return // any other error is of an earlier datagram, such as a program that is being restarted
-			}
-		}
-	}()
-	buffer := make([]byte, 2+maxDatagram)
-	for {
-		n, err := local.Read(buffer[2:])
-		if isRefused(err) && discard {
-			continue
-		}
-		// Where the program is gone, the flow ends, too: the client's next datagram opens another one, and that the app gets.
-		if err != nil {
-			break
-		}
-		if discard {
-			continue
-		}
-		binary.BigEndian.PutUint16(buffer, uint16(n))
-		if _, err := gateway.Write(buffer[:2+n]); err != nil {
-			break
-		}
-	}
-	_ = gateway.Close()
-	_ = local.Close()
-}
-
-// readDatagram reads one datagram of a flow.
-func readDatagram(flow io.Reader, buffer []byte) (int, error) {
-	var length [2]byte
-	if _, err := io.ReadFull(flow, length[:]); err != nil {
-		return 0, err
-	}
-	n := int(binary.BigEndian.Uint16(length[:]))
-	if n > len(buffer) {
-		return 0, errTooLong
-	}
-	return io.ReadFull(flow, buffer[:n])
 }

@@ -105,7 +105,7 @@ func (m *Manager) owe(o *v1alpha1.Intercept) {
 func LeaveObject(ctx context.Context, access *cluster.Access, o *v1alpha1.Intercept, asked func()) (notes []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
-	patched, err := access.PatchIntercept(ctx, o.Namespace, o.Name, map[string]any{"spec": map[string]any{"leaving": true}})
+	patched, err := askToLeave(ctx, access, o)
 	if isGone(err) {
 		return nil, nil
 	}
@@ -126,6 +126,17 @@ func LeaveObject(ctx context.Context, access *cluster.Access, o *v1alpha1.Interc
 		return notes, err
 	}
 	return notes, nil
+}
+
+// askToLeave tells the cluster, and once more where that does not answer: a connection of the time before the network was
+// away fails at the first use.
+func askToLeave(ctx context.Context, access *cluster.Access, o *v1alpha1.Intercept) (*v1alpha1.Intercept, error) {
+	leaving := map[string]any{"spec": map[string]any{"leaving": true}}
+	patched, err := access.PatchIntercept(ctx, o.Namespace, o.Name, leaving)
+	if err == nil || isGone(err) || problem.From(err).Code != problem.ClusterUnreachable || ctx.Err() != nil {
+		return patched, err
+	}
+	return access.PatchIntercept(ctx, o.Namespace, o.Name, leaving)
 }
 
 // awaitEnded waits until the gateway says that an intercept has ended, or the object is gone, but not for long.

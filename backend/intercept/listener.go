@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
+	"github.com/fairlead-dev/fairlead/backend/traffic"
 )
 
 const (
@@ -33,6 +34,7 @@ type listener struct {
 	gateway []netip.Addr // whose connections are taken
 	find    func(ctx context.Context, open wire.Open) *target
 	log     *slog.Logger
+	records *traffic.Log
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -41,8 +43,8 @@ type listener struct {
 }
 
 // listen opens the listener on all addresses with one port: the wanted one if it is free, else any.
-func listen(addresses, gateway []netip.Addr, wanted uint16, find func(context.Context, wire.Open) *target, log *slog.Logger) (*listener, error) {
-	l := &listener{gateway: gateway, find: find, log: log, slots: make(chan struct{}, maxFlows)}
+func listen(addresses, gateway []netip.Addr, wanted uint16, find func(context.Context, wire.Open) *target, records *traffic.Log, log *slog.Logger) (*listener, error) {
+	l := &listener{gateway: gateway, find: find, log: log, records: records, slots: make(chan struct{}, maxFlows)}
 	if len(addresses) == 0 {
 		return nil, errors.New("listen for the gateway: the tunnel has no address")
 	}
@@ -152,6 +154,9 @@ func (l *listener) serve(conn net.Conn) {
 		return
 	}
 	answer, local := l.answer(open)
+	if answer.Result == wire.NobodyListens {
+		l.missed(open, answer.Detail)
+	}
 	if local != nil {
 		defer local.Close()
 		defer context.AfterFunc(l.ctx, func() { _ = local.Close() })()
@@ -164,13 +169,14 @@ func (l *listener) serve(conn net.Conn) {
 		return
 	}
 	l.log.Debug("flow", "intercept", open.Intercept, "port", open.Port, "kind", open.Kind, "pod", open.Pod, "client", open.Client)
+	seen := l.records.Observe(flowOf(open))
 	switch {
 	case open.Protocol == "UDP":
-		carryDatagrams(conn, local, open.Kind == wire.FlowMirror)
+		carryDatagrams(conn, local, open.Kind == wire.FlowMirror, seen)
 	case open.Kind == wire.FlowMirror:
-		carryCopy(conn, local)
+		carryCopy(conn, local, seen)
 	default:
-		carry(conn, local)
+		carry(conn, local, seen)
 	}
 }
 

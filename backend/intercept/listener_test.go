@@ -19,6 +19,7 @@ import (
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
 	"github.com/fairlead-dev/fairlead/backend/programs"
+	"github.com/fairlead-dev/fairlead/backend/traffic"
 )
 
 var local4 = []netip.Addr{netip.MustParseAddr("127.0.0.1")}
@@ -26,7 +27,7 @@ var local4 = []netip.Addr{netip.MustParseAddr("127.0.0.1")}
 // listening opens a listener that sends the flows of every intercept to a target; nil refuses all.
 func listening(t *testing.T, to *target) *listener {
 	t.Helper()
-	l, err := listen(local4, local4, 0, func(context.Context, wire.Open) *target { return to }, slog.New(slog.DiscardHandler))
+	l, err := listen(local4, local4, 0, func(context.Context, wire.Open) *target { return to }, traffic.NewLog(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +202,7 @@ func TestDatagramsKeepTheirBounds(t *testing.T) {
 }
 
 func TestOnlyTheGatewayIsTaken(t *testing.T) {
-	l, err := listen(local4, []netip.Addr{netip.MustParseAddr("198.19.0.2")}, 0, nil, slog.New(slog.DiscardHandler))
+	l, err := listen(local4, []netip.Addr{netip.MustParseAddr("198.19.0.2")}, 0, nil, traffic.NewLog(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +245,7 @@ func TestClosingEndsFlows(t *testing.T) {
 
 func TestAPortThatIsTakenIsReplaced(t *testing.T) {
 	first := listening(t, nil)
-	second, err := listen(local4, local4, first.port, nil, slog.New(slog.DiscardHandler))
+	second, err := listen(local4, local4, first.port, nil, traffic.NewLog(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
 	"github.com/fairlead-dev/fairlead/backend/session"
+	"github.com/fairlead-dev/fairlead/backend/traffic"
 )
 
 const (
@@ -32,8 +33,9 @@ const lookEvery = time.Second
 
 // Manager holds the intercepts of this laptop. It is the session's Hooks. Its methods are safe for concurrent use.
 type Manager struct {
-	log    *slog.Logger
-	places *places
+	log     *slog.Logger
+	places  *places
+	records *traffic.Log
 
 	mu       sync.Mutex
 	tunnel   *session.Tunnel // the latest of the session; nil without a session
@@ -77,7 +79,7 @@ func NewManager(log *slog.Logger) *Manager {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Manager{
-		log: log, places: &places{}, held: map[string]*held{}, creating: map[string]bool{}, left: map[string]bool{}, ended: map[string]string{}, past: map[string]past{}, changed: make(chan struct{}),
+		log: log, places: &places{}, records: traffic.NewLog(), held: map[string]*held{}, creating: map[string]bool{}, left: map[string]bool{}, ended: map[string]string{}, past: map[string]past{}, changed: make(chan struct{}),
 	}
 }
 
@@ -186,7 +188,7 @@ func (m *Manager) serve(ctx context.Context, t session.Tunnel) (uint16, error) {
 	m.mu.Unlock()
 	if open == nil {
 		var err error
-		if open, err = listen(t.Addresses, t.Gateway, wanted, m.find, m.log); err != nil {
+		if open, err = listen(t.Addresses, t.Gateway, wanted, m.find, m.records, m.log); err != nil {
 			m.log.Warn("intercepts have no listener", "error", err)
 			return 0, err
 		}

@@ -53,6 +53,22 @@ type Open struct {
 	Pod    string         `json:"pod,omitempty"` // name, for people; the gateway fills it in
 	// Kind of bytes that follow.
 	Kind FlowKind `json:"kind"`
+	// Method and Path, without its query, are of the request that the flow is opened for, where there is one: so that the
+	// owner can be told which one went to the app instead. They may be shortened, and mean nothing for the flow itself.
+	Method string `json:"method,omitempty"`
+	Path   string `json:"path,omitempty"`
+}
+
+// MaxOpenPath bounds the Path of an Open, in bytes.
+const MaxOpenPath = 300
+
+// ForRequest returns o with the request's line as far as it can be told: what is not plain text is left out.
+func (o Open) ForRequest(method, path string) Open {
+	path = path[:min(len(path), MaxOpenPath)]
+	if plain(maxName, "method", method) == nil && plain(MaxOpenPath, "path", path) == nil {
+		o.Method, o.Path = method, path
+	}
+	return o
 }
 
 // FlowKind says what the bytes of a flow are.

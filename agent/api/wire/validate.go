@@ -52,7 +52,10 @@ func (o Open) Validate() error {
 	if o.Intercept == "" {
 		return errors.New("the intercept is missing")
 	}
-	if err := plain(maxName, "intercept", o.Intercept, "pod", o.Pod); err != nil {
+	if err := plain(maxName, "intercept", o.Intercept, "pod", o.Pod, "method", o.Method); err != nil {
+		return err
+	}
+	if err := plain(MaxOpenPath, "path", o.Path); err != nil {
 		return err
 	}
 	if err := validatePort(o.Port, o.Protocol); err != nil {

@@ -289,12 +289,12 @@ func (c *caller) appIsGone() bool {
 	return c.closing || c.aborted || c.app != nil && c.app.ended
 }
 
-// open opens a flow to the rule's laptop. The reason is for people.
-func (c *caller) open(r *rule, kind wire.FlowKind) (flow Conn, reason string) {
+// open opens a flow to the rule's laptop, for a request if it is for one. The reason is for people.
+func (c *caller) open(r *rule, kind wire.FlowKind, method, path string) (flow Conn, reason string) {
 	ctx, cancel := context.WithTimeout(context.Background(), wire.OpenTimeout)
 	defer cancel()
 	flow, answer, err := c.proxy.options.Flows.Open(ctx, wire.Open{Intercept: r.Intercept, Port: c.port.number, Protocol: "TCP",
-		Client: c.client, Target: c.target, Kind: kind})
+		Client: c.client, Target: c.target, Kind: kind}.ForRequest(method, path))
 	switch {
 	case err != nil:
 		return nil, err.Error()

@@ -112,11 +112,11 @@ func (h *h2conn) appPeer() *h2peer {
 }
 
 // laptopPeer is the connection to a rule's laptop, for the requests it takes or for copies. The lock is held.
-func (h *h2conn) laptopPeer(list map[*counts]*h2peer, r *rule, kind wire.FlowKind) *h2peer {
+func (h *h2conn) laptopPeer(list map[*counts]*h2peer, r *rule, kind wire.FlowKind, method, path string) *h2peer {
 	p := list[r.counts]
 	if p == nil || p.ended || p.goneAway {
 		p = h.connect(r, func() (net.Conn, string) {
-			flow, reason := h.caller.open(r, kind)
+			flow, reason := h.caller.open(r, kind, method, path)
 			if flow == nil {
 				return nil, reason
 			}

@@ -50,14 +50,14 @@ func (h *h2conn) open(id uint32, fields []hpack.HeaderField, end bool) {
 	if d.rule == nil {
 		peer = h.appPeer()
 	} else {
-		peer = h.laptopPeer(h.laptops, d.rule, wire.FlowHTTP)
+		peer = h.laptopPeer(h.laptops, d.rule, wire.FlowHTTP, s.method, s.path)
 		head = withForwarded(fields, h.caller.client.Addr().String())
 	}
 	s.up = &h2half{stream: s, peer: peer, first: head, heads: [][]hpack.HeaderField{head}, end: end, keep: d.rule != nil}
 	s.up.other, s.down.other = s.down, s.up
 	peer.await(s.up)
 	for _, r := range d.mirrors {
-		p := h.laptopPeer(h.mirrors, r, wire.FlowMirror)
+		p := h.laptopPeer(h.mirrors, r, wire.FlowMirror, s.method, s.path)
 		m := &h2half{stream: s, peer: p, mirror: true, heads: [][]hpack.HeaderField{fields}, end: end}
 		s.mirrors = append(s.mirrors, m)
 		r.counts.matched.Add(1)

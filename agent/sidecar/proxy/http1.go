@@ -177,7 +177,7 @@ func (s *session) toLaptop() bool {
 	h, rule, started := &s.head, s.decision.rule, time.Now()
 	method, path := string(h.method), string(h.path)
 	repeatable := slices.Contains(idempotent, method)
-	u, reason := s.flow(rule, repeatable)
+	u, reason := s.flow(rule, repeatable, method, path)
 	if u == nil {
 		rule.counts.fallenBack.Add(1)
 		s.proxy.decided(rule, started, method, path, toApp, reason, 0)
@@ -290,8 +290,8 @@ func (s *session) refuse(head bool) {
 	s.endAndDrain()
 }
 
-// flow is a connection to the rule's laptop; without one the reason says why.
-func (s *session) flow(rule *rule, repeatable bool) (*upstream, string) {
+// flow is a connection to the rule's laptop for a request; without one the reason says why.
+func (s *session) flow(rule *rule, repeatable bool, method, path string) (*upstream, string) {
 	s.mu.Lock()
 	u := s.laptop
 	usable := u != nil && !u.ended && !u.closed && u.rule.counts == rule.counts && (repeatable || time.Since(u.lastUse) < freshFor)
@@ -302,7 +302,7 @@ func (s *session) flow(rule *rule, repeatable bool) (*upstream, string) {
 	if u != nil {
 		u.close()
 	}
-	conn, reason := s.open(rule, wire.FlowHTTP)
+	conn, reason := s.open(rule, wire.FlowHTTP, method, path)
 	if conn == nil {
 		return nil, reason
 	}

@@ -113,7 +113,7 @@ func (m *mirror) close() {
 // run opens the flow and copies. It throws the laptop's answers away.
 func (m *mirror) run() {
 	defer m.caller.guard()
-	conn, _ := m.caller.open(m.rule, wire.FlowMirror)
+	conn, _ := m.caller.open(m.rule, wire.FlowMirror, "", "")
 	if conn == nil {
 		m.mu.Lock()
 		m.closed, m.queued = true, nil

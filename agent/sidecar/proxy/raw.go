@@ -27,7 +27,7 @@ func (c *caller) serveAll(rule *rule, mirrors []*rule) {
 	case probeEnded:
 		return
 	}
-	flow, reason := c.open(rule, wire.FlowRaw)
+	flow, reason := c.open(rule, wire.FlowRaw, "", "")
 	if flow == nil {
 		rule.counts.fallenBack.Add(1)
 		c.proxy.decided(rule, started, "", "", toApp, reason, 0)
@@ -83,7 +83,7 @@ func (c *caller) passUnread() {
 	}
 	if d.rule != nil && !c.isRaw() {
 		started := time.Now()
-		flow, reason := c.open(d.rule, wire.FlowRaw)
+		flow, reason := c.open(d.rule, wire.FlowRaw, "", "")
 		if flow != nil {
 			d.rule.counts.matched.Add(1)
 			c.proxy.decided(d.rule, started, "", "", toLaptop, "", 0)
