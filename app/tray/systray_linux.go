@@ -6,6 +6,8 @@ package tray
 
 import (
 	"context"
+	"image"
+	"image/color"
 	"log/slog"
 
 	"fyne.io/systray"
@@ -89,10 +91,34 @@ func hasHost(conn *dbus.Conn) bool {
 }
 
 func setIcon(i Icon) {
-	content, err := PNG(Draw(i, iconSize))
+	content, err := PNG(straight(Draw(i, iconSize)))
 	if err != nil {
 		slog.Error("no icon", "error", err)
 		return
 	}
 	systray.SetIcon(content)
+}
+
+// straight makes a picture of which the toolkit sends straight alpha, as panels read it. It takes the lower bytes of
+// premultiplied 16-bit colours, which are noise at the edges of any other picture; the upper bytes are as they should be.
+func straight(picture *image.NRGBA) image.Image {
+	out := image.NewNRGBA64(picture.Rect)
+	for y := range picture.Rect.Dy() {
+		for x := range picture.Rect.Dx() {
+			c := picture.NRGBAAt(x, y)
+			if c.A == 0 {
+				continue
+			}
+			alpha := uint32(c.A) * 0x101
+			channel := func(v uint8) uint16 {
+				upper := uint32(v) * uint32(c.A) / 0xff
+				if upper<<8|uint32(v) > alpha {
+					upper--
+				}
+				return uint16(((upper<<8|uint32(v))*0xffff + alpha - 1) / alpha) // what multiplies to it
+			}
+			out.SetNRGBA64(x, y, color.NRGBA64{channel(c.R), channel(c.G), channel(c.B), uint16(alpha)})
+		}
+	}
+	return out
 }
