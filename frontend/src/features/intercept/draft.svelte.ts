@@ -55,7 +55,7 @@ export class Draft {
   /** Programs that a port could be sent to. */
   candidates(index: number): Program[] {
     const port = this.form.ports[index]
-    return port ? candidates(this.programs, port, lastLocal.get(`${this.#id} ${port.remote}`)) : []
+    return port ? candidates(this.programs, port, this.form.workload, lastLocal.get(`${this.#id} ${port.remote}`)) : []
   }
 
   /** Whether something listens where a port is sent; undefined where that can't be known. */
@@ -130,7 +130,7 @@ export class Draft {
   #suggestLocal(): void {
     const row = this.form.ports[0]
     if (!row || row.local || !row.remote || !this.programsKnown) return
-    const [best] = candidates(this.programs, row).filter((p) => p.folder || String(p.port) === row.remote)
+    const [best] = candidates(this.programs, row, this.form.workload).filter((p) => p.folder || String(p.port) === row.remote)
     row.local = best ? String(best.port) : row.remote
   }
 

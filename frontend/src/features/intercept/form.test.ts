@@ -45,9 +45,10 @@ test('the best port', () => {
 test('programs to pick', () => {
   const program = (port: number, more: Partial<Program> = {}): Program => ({ port, protocol: 'TCP', address: '127.0.0.1', ...more })
   const all = [program(22), program(3000, { name: 'node', folder: '/home/ana/api' }), program(3000, { address: '::1' }), program(8080, { name: 'java', folder: '/x' }), program(5353, { protocol: 'UDP' })]
-  expect(candidates(all, { remote: '8080', protocol: 'TCP' }).map((p) => p.port)).toEqual([8080, 3000, 22])
-  expect(candidates(all, { remote: '8080', protocol: 'TCP' }, '3000').map((p) => p.port)).toEqual([3000, 8080, 22])
-  expect(candidates(all, { remote: '53', protocol: 'UDP' }).map((p) => p.port)).toEqual([5353])
+  expect(candidates(all, { remote: '8080', protocol: 'TCP' }, 'shop').map((p) => p.port)).toEqual([8080, 3000, 22])
+  expect(candidates(all, { remote: '8080', protocol: 'TCP' }, 'shop', '3000').map((p) => p.port)).toEqual([3000, 8080, 22])
+  expect(candidates(all, { remote: '8080', protocol: 'TCP' }, 'deployment/api').map((p) => p.port)).toEqual([3000, 8080, 22])
+  expect(candidates(all, { remote: '53', protocol: 'UDP' }, 'shop').map((p) => p.port)).toEqual([5353])
   expect(listening(all, '3000', 'TCP')).toBe(true)
   expect(listening(all, '3001', 'TCP')).toBe(false)
 })

@@ -126,15 +126,22 @@ export function bestPort(ports: readonly WorkloadPort[]): WorkloadPort | undefin
 export const portID = (p: { port: number; protocol: string }) => `${p.port}/${p.protocol}`
 
 /** Programs to send a port's traffic to: those of its protocol, one for each port, the likeliest first. */
-export function candidates(programs: readonly Program[], port: { remote: string; protocol: string }, lastUsed?: string): Program[] {
+export function candidates(programs: readonly Program[], port: { remote: string; protocol: string }, workload: string, lastUsed?: string): Program[] {
   const byPort = new Map<number, Program>()
   for (const program of programs) {
     if (program.protocol !== port.protocol) continue
     const other = byPort.get(program.port)
     if (!other || (!other.name && program.name)) byPort.set(program.port, program)
   }
+  const name = workload.split('/').pop()!.toLowerCase()
+  const namesake = (p: Program) => p.name?.toLowerCase() === name || p.folder?.toLowerCase().split(/[/\\]/).pop() === name
   const score = (p: Program) =>
-    (String(p.port) === lastUsed ? 16 : 0) + (String(p.port) === port.remote ? 8 : 0) + (p.folder ? 4 : 0) + (p.name ? 2 : 0) + (p.port >= 1024 && p.port < 32768 ? 1 : 0)
+    (String(p.port) === lastUsed ? 32 : 0) +
+    (namesake(p) ? 16 : 0) +
+    (String(p.port) === port.remote ? 8 : 0) +
+    (p.folder ? 4 : 0) +
+    (p.name ? 2 : 0) +
+    (p.port >= 1024 && p.port < 32768 ? 1 : 0)
   return [...byPort.values()].sort((a, b) => score(b) - score(a) || a.port - b.port)
 }
 
