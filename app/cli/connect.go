@@ -43,7 +43,9 @@ Ctrl-C cancels, and puts everything back.`,
 			options.Context, options.Namespace, options.Kubeconfigs = t.Context, t.Namespace, t.Kubeconfigs
 			options.As, options.AsGroups, options.GatewayNamespace = t.As, t.AsGroups, t.GatewayNamespace
 			options.Environment, options.WorkingDirectory = t.Environment, t.WorkingDirectory
-			options.Carrier = session.CarrierMode(carrier)
+			if c.Flags().Changed("carrier") {
+				options.Carrier = session.CarrierMode(carrier) // else what the settings say
+			}
 			for name, prefixes := range map[string][]string{"include": options.Include, "exclude": options.Exclude} {
 				if err := checkPrefixes(name, prefixes); err != nil {
 					return err

@@ -14,6 +14,7 @@ import (
 	"github.com/fairlead-dev/fairlead/app/localapi"
 	"github.com/fairlead-dev/fairlead/backend/problem"
 	"github.com/fairlead-dev/fairlead/backend/session"
+	"github.com/fairlead-dev/fairlead/backend/settings"
 )
 
 // fake is a backend whose answers come from a file, named by the environment variable FAKE. Methods that are not there
@@ -28,6 +29,8 @@ type fake struct {
 	closed  bool
 
 	left chan struct{} // closed and replaced by Leave
+
+	settings *settings.Store
 }
 
 // fakeAnswers is the content of the file.
@@ -50,10 +53,17 @@ type fakeAnswers struct {
 	Intercepts  localapi.Intercepts  `json:"intercepts"`
 	Leaving     localapi.Left        `json:"leaving"`
 	Environment localapi.Environment `json:"environment"`
+
+	Snapshot localapi.Snapshot `json:"snapshot"`
 }
 
 func newFake(*slog.Logger) (daemon.Operations, error) {
 	f := &fake{status: localapi.Status{State: session.Disconnected}, changed: make(chan struct{}), left: make(chan struct{})}
+	file, err := settings.DefaultFile()
+	if err != nil {
+		return nil, err
+	}
+	f.settings = settings.NewStore(file)
 	path := os.Getenv("FAKE")
 	if path == "" {
 		return f, nil
@@ -279,4 +289,36 @@ func (f *fake) Environment(_ context.Context, r localapi.EnvironmentRequest) (lo
 		}
 	}
 	return found, f.failure()
+}
+
+func (f *fake) Snapshot() localapi.Snapshot { return f.answers.Snapshot }
+
+// WatchSnapshots sends the snapshot, then one with an event more.
+func (f *fake) WatchSnapshots(ctx context.Context) <-chan localapi.Snapshot {
+	out := make(chan localapi.Snapshot)
+	go func() {
+		defer close(out)
+		later := f.answers.Snapshot
+		newest := later.Activity[0]
+		newest.ID, newest.Text = newest.ID+1, "And then something else."
+		later.Activity = append([]localapi.Event{newest}, later.Activity...)
+		for _, s := range []localapi.Snapshot{f.answers.Snapshot, later} {
+			select {
+			case out <- s:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+func (f *fake) Settings() localapi.Settings {
+	now, _ := f.settings.Get()
+	return now
+}
+
+func (f *fake) SaveSettings(_ context.Context, s localapi.Settings) (localapi.Settings, error) {
+	err := f.settings.Save(s)
+	return f.Settings(), err
 }

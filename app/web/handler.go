@@ -100,7 +100,7 @@ func (s *Server) visit(w http.ResponseWriter, r *http.Request) {
 	rest := strings.TrimPrefix(r.URL.Path, "/visit/"+r.PathValue("path"))
 	switch {
 	case !ok && strings.HasPrefix(rest, "/v1/"):
-		http.Error(w, "This browser is not known. Run 'fairlead ui' for a new address.", http.StatusUnauthorized)
+		http.Error(w, "This browser is not known. Run 'fairlead open' for a new address.", http.StatusUnauthorized)
 	case !ok:
 		notice(w, http.StatusForbidden, lostNotice)
 	case strings.HasPrefix(rest, "/v1/"):
@@ -147,8 +147,8 @@ type message struct {
 
 var (
 	lostNotice = message{"This is not a way in", "This browser has not been let in by the Fairlead that runs now. For an address that opens the page, run:",
-		"fairlead ui", ""}
-	usedNotice    = message{"This address does not open the page any more", "It does so once, and within a minute. For a new one, run:", "fairlead ui", ""}
+		"fairlead open", ""}
+	usedNotice    = message{"This address does not open the page any more", "It does so once, and within a minute. For a new one, run:", "fairlead open", ""}
 	unbuiltNotice = message{"This Fairlead was built without its page", "The command line does everything: see 'fairlead --help'. To build the page, run in the source folder:",
 		"make frontend build", ""}
 )

@@ -120,7 +120,7 @@ func TestATokenOpensThePageOnce(t *testing.T) {
 		t.Fatalf("first: %d, %v", first.status, first.header)
 	}
 	second := do(t, browser(t), request(t, http.MethodGet, page.URL, ""))
-	if second.status != http.StatusForbidden || second.header.Get("Set-Cookie") != "" || !strings.Contains(second.body, "fairlead ui") {
+	if second.status != http.StatusForbidden || second.header.Get("Set-Cookie") != "" || !strings.Contains(second.body, "fairlead open") {
 		t.Errorf("second: %d, %s", second.status, second.body)
 	}
 }
