@@ -134,8 +134,9 @@ func (c *Cluster) laptopSpec(member Member, number int, resolver *resolvedPackag
 			{Path: "/etc/group", Content: group, Mode: 0o644},
 		},
 		Sysctls: commonSysctls(),
+		Cgroups: []string{c.cgroup(member)},
 	}
-	for _, folder := range []string{"/etc", "/var", "/usr/local", "/opt", "/root", "/home"} {
+	for _, folder := range []string{"/etc", "/var", "/usr", "/usr/local", "/opt", "/root", "/home"} {
 		if info, err := os.Lstat(folder); err == nil && info.IsDir() {
 			spec.Overlays = append(spec.Overlays, folder)
 		}
