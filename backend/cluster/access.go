@@ -46,6 +46,7 @@ type Access struct {
 	config    *rest.Config
 	exec      *clientcmdapi.ExecConfig
 	dialer    *dialer
+	open      open // connections of API calls
 	client    *http.Client
 	clients   *kubernetes.Clientset
 	objects   dynamic.Interface
@@ -73,7 +74,7 @@ func Open(o Options) (*Access, error) {
 		a.exec = config.ExecProvider.DeepCopy()
 	}
 	config.QPS, config.Burst = -1, -1 // the API server's own fairness is what limits us
-	config.Dial = a.dialer.DialContext
+	config.Dial = a.open.dial(a.dialer.DialContext)
 	if config.Proxy == nil {
 		config.Proxy = env.proxy()
 	}
@@ -88,6 +89,7 @@ func Open(o Options) (*Access, error) {
 	if a.objects, err = dynamic.NewForConfigAndClient(config, a.client); err != nil {
 		return nil, problem.Wrap(err, problem.Kubeconfig, "", "use context %q of the kubeconfig", a.context)
 	}
+	config.Dial = a.dialer.DialContext // for who makes connections of another kind
 	return a, nil
 }
 
@@ -156,6 +158,11 @@ func (a *Access) hop() string {
 // Reset closes the connections to the API server that are idle, so that the next call makes a new one. Whoever finds
 // that nothing answers calls it after ending its watches.
 func (a *Access) Reset() { a.client.CloseIdleConnections() }
+
+// Revive closes the connections to the API server that have got no answer to what was sent, so that calls that wait on
+// them fail at once and the next makes a new one: the kernel's own repetitions have backed off by seconds. Whoever finds that
+// the network is back calls it.
+func (a *Access) Revive() { a.open.closeStuck(time.Now()) }
 
 // Close lets go of idle connections.
 func (a *Access) Close() { a.client.CloseIdleConnections() }

@@ -22,6 +22,8 @@ const (
 	leaveTimeout = endedWithin + 2*time.Second
 	// answerWithin is how long the cluster may take to hear of leaving before flows are refused.
 	answerWithin = 500 * time.Millisecond
+	// askAgainFor is how long a cluster that does not answer is asked again to take the wish to leave.
+	askAgainFor = 2 * time.Second
 	// partingPatience is how long the cluster may take to hear of leaving when the session ends: the end of its Connection
 	// tells it as well.
 	partingPatience = 1500 * time.Millisecond
@@ -128,15 +130,21 @@ func LeaveObject(ctx context.Context, access *cluster.Access, o *v1alpha1.Interc
 	return notes, nil
 }
 
-// askToLeave tells the cluster, and once more where that does not answer: a connection of the time before the network was
-// away fails at the first use.
+// askToLeave tells the cluster, and again for a while where that does not answer: when the network has just come back,
+// connections of the time before fail at the first use, and systems remember for a moment that they found no neighbour.
 func askToLeave(ctx context.Context, access *cluster.Access, o *v1alpha1.Intercept) (*v1alpha1.Intercept, error) {
 	leaving := map[string]any{"spec": map[string]any{"leaving": true}}
-	patched, err := access.PatchIntercept(ctx, o.Namespace, o.Name, leaving)
-	if err == nil || isGone(err) || problem.From(err).Code != problem.ClusterUnreachable || ctx.Err() != nil {
-		return patched, err
+	for began := time.Now(); ; {
+		patched, err := access.PatchIntercept(ctx, o.Namespace, o.Name, leaving)
+		if err == nil || isGone(err) || problem.From(err).Code != problem.ClusterUnreachable || time.Since(began) > askAgainFor {
+			return patched, err
+		}
+		select {
+		case <-time.After(firstRewatch):
+		case <-ctx.Done():
+			return nil, err
+		}
 	}
-	return access.PatchIntercept(ctx, o.Namespace, o.Name, leaving)
 }
 
 // awaitEnded waits until the gateway says that an intercept has ended, or the object is gone, but not for long.

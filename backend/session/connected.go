@@ -263,7 +263,10 @@ func (l *link) took(a announcement) {
 
 // show publishes what is true now, and notices the first moment of being connected.
 func (l *link) show(fresh bool) {
-	if fresh {
+	if fresh && !l.wasFresh {
+		l.access.Revive() // the network is back
+	}
+	if l.wasFresh = fresh; fresh {
 		l.freshAt = time.Now()
 	}
 	if fresh && l.answeredAt.IsZero() {

@@ -72,6 +72,7 @@ type link struct {
 	renewed      time.Time // when the relay was last opened anew for its silence
 	answeredAt   time.Time // when the gateway first answered a probe
 	freshAt      time.Time // when it last had answered lately
+	wasFresh     bool      // it had, when that was last looked at
 
 	// What is wrong though the tunnel may work: with the cluster's side, with the helper's.
 	clusterProblem error
