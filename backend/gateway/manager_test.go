@@ -32,7 +32,9 @@ func (fakeCluster) Explain(_ context.Context, err error, action cluster.Action) 
 	return cluster.Classify(err, action, cluster.Subject{Server: "https://test", Context: "test"})
 }
 
-func (fakeCluster) Missing(context.Context, []cluster.Action) ([]cluster.Action, error) { return nil, nil }
+func (fakeCluster) Missing(context.Context, []cluster.Action) ([]cluster.Action, error) {
+	return nil, nil
+}
 
 // manager works on objects of built-in kinds and, as maps, of others.
 func manager(others []runtime.Object, objects ...runtime.Object) *Manager {
