@@ -30,7 +30,7 @@ await step(page, 'why a cluster can not be used', async () => {
 await step(page, 'connect by a click; the card shows the connection', async () => {
   await row('dev').getByRole('button', { name: 'Connect' }).click()
   await heading('Connected to dev', 2)
-  for (const text of ['UDP, straight to the gateway', '1.8 ms', '10.96.0.0/16', 'Names of the cluster resolve', 'fairlead/fairlead-gateway-7d9f5c-x2x8v, 0.1.0']) await shown(text)
+  for (const text of ['Straight to the gateway.', '1.8 ms', '10.96.0.0/16', 'Names of the cluster resolve', 'fairlead/fairlead-gateway-7d9f5c-x2x8v']) await shown(text)
   assert.match(await page.title(), /^Clusters · Connected/)
   for (let i = 0; i < 4; i++) {
     await scene('traffic', true)
@@ -57,7 +57,6 @@ await step(page, 'the namespace is switched live, with the keyboard', async () =
 })
 await step(page, 'disconnect by one click', async () => {
   await button('Disconnect').click()
-  await heading('Connected to dev').catch(() => undefined)
   await page.locator('#connection').waitFor({ state: 'detached' })
 })
 await step(page, 'with the keyboard alone: go to a row, connect, disconnect', async () => {

@@ -93,13 +93,13 @@ export function details(status: Status): Detail[] {
     { name: 'Names', ...dns(status) },
     { name: 'Reachable', value: count(status.routes?.length ?? 0, 'range', 'ranges'), list: status.routes },
     { name: 'This laptop', value: '', list: status.addresses, more: status.device ? `device ${status.device}${status.mtu ? `, MTU ${status.mtu}` : ''}` : undefined },
-    { name: 'Gateway', value: [[gateway.namespace, gateway.pod].filter(Boolean).join('/'), gateway.version].filter(Boolean).join(', '), more: carrier.endpoint && `at ${carrier.endpoint}` },
+    { name: 'Gateway', value: [gateway.namespace, gateway.pod].filter(Boolean).join('/'), more: [gateway.version && `version ${gateway.version}`, carrier.endpoint && `at ${carrier.endpoint}`].filter(Boolean).join(', ') },
     { name: 'API server', value: status.server ?? '' },
     {
       name: 'Mapped',
       value: status.mappings?.length ? 'Clashing ranges have other addresses here' : '',
       list: status.mappings?.map((m) => `${m.range} as ${m.mapped}`),
-      more: status.mappings?.map((m) => sentence(m.because)).join(' '),
+      more: status.mappings?.map((m) => m.because).join(', '),
     },
   ]
   return all.filter((detail) => detail.value || detail.list?.length)
