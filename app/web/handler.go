@@ -104,8 +104,8 @@ func (s *Server) visit(w http.ResponseWriter, r *http.Request) {
 	case !ok:
 		notice(w, http.StatusForbidden, lostNotice)
 	case strings.HasPrefix(rest, "/v1/"):
-		r = r.Clone(r.Context())
-		r.URL.Path, r.URL.RawPath = rest, ""
+		r, end := detached(withPath(r, rest), s.config.Context, rest)
+		defer end()
 		localapi.Handler(fromShell{s.config.Backend, v.shell}, s.config.Log).ServeHTTP(w, r)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")

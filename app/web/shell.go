@@ -4,8 +4,11 @@ package web
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/fairlead-dev/fairlead/app/localapi"
+	"github.com/fairlead-dev/fairlead/backend/problem"
 )
 
 // fromShell is a Backend that takes the environment and the folder of a shell for requests without them: a browser has
@@ -17,16 +20,42 @@ type fromShell struct {
 
 func (f fromShell) target(t localapi.Target) localapi.Target {
 	if len(t.Environment) == 0 && t.WorkingDirectory == "" {
-		t.Environment, t.WorkingDirectory = f.shell.Environment, f.shell.WorkingDirectory
+		t.Environment, t.WorkingDirectory = f.environment(), f.shell.WorkingDirectory
 	}
 	return t
 }
 
+// environment is that of the shell. On the page, kubeconfig files of the settings go before what some shell said when the page
+// was opened: that is where people who use the page choose them.
+func (f fromShell) environment() []string {
+	if len(f.Backend.Settings().Kubeconfigs) == 0 {
+		return f.shell.Environment
+	}
+	return slices.DeleteFunc(slices.Clone(f.shell.Environment), func(v string) bool { return strings.HasPrefix(v, "KUBECONFIG=") })
+}
+
 func (f fromShell) Connect(ctx context.Context, r localapi.ConnectRequest) error {
 	if len(r.Environment) == 0 && r.WorkingDirectory == "" {
-		r.Environment, r.WorkingDirectory = f.shell.Environment, f.shell.WorkingDirectory
+		r.Environment, r.WorkingDirectory = f.environment(), f.shell.WorkingDirectory
 	}
 	return f.Backend.Connect(ctx, r)
+}
+
+// Intercept refuses those that end with the program that asks: a browser is none.
+func (f fromShell) Intercept(ctx context.Context, r localapi.InterceptRequest, progress func(string)) (localapi.Intercept, error) {
+	if r.Attached {
+		return localapi.Intercept{}, problem.New(problem.Usage, "Leave out 'attached'.", "a page can't hold an intercept; it lasts until it is left")
+	}
+	return f.Backend.Intercept(ctx, r, progress)
+}
+
+func (f fromShell) ContextState(ctx context.Context, t localapi.Target) (localapi.ContextState, error) {
+	return f.Backend.ContextState(ctx, f.target(t))
+}
+
+func (f fromShell) GatewayPlan(ctx context.Context, r localapi.GatewayRequest) (localapi.GatewayPlan, error) {
+	r.Target = f.target(r.Target)
+	return f.Backend.GatewayPlan(ctx, r)
 }
 
 func (f fromShell) Workloads(ctx context.Context, r localapi.WorkloadsRequest) (localapi.Workloads, error) {

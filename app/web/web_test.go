@@ -24,9 +24,14 @@ type fake struct {
 	localapi.Backend
 	calls localapi.Calls
 	asked chan localapi.Target
+
+	settings localapi.Settings
+	connect  func(context.Context) error
 }
 
 func (f *fake) Calls() *localapi.Calls { return &f.calls }
+
+func (f *fake) Settings() localapi.Settings { return f.settings }
 
 func (f *fake) Status() localapi.Status { return localapi.Status{State: session.Disconnected} }
 
