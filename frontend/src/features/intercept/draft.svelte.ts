@@ -21,6 +21,8 @@ export class Draft {
   preview = $state.raw<InterceptPreview>()
   /** Why there is no preview; what is known of the workload stays. */
   previewProblem = $state.raw<Problem>()
+  /** The preview is of a form that this has completed since; the next one is under way. */
+  settling = $state(false)
   programs = $state.raw<Program[]>([])
   programsNote = $state('')
   programsKnown = $state(false)
@@ -32,6 +34,8 @@ export class Draft {
   problem = $state.raw<Problem>()
   made = $state.raw<Intercept>()
 
+  /** A port has been suggested; from then on people choose. */
+  settled = false
   /** The key was made up, not chosen. */
   #madeUp = ''
   #id: string
@@ -47,7 +51,10 @@ export class Draft {
     this.#preview = new Latest(
       (form, signal) => api.interceptPreview(requestOf(form), { signal }),
       (preview) => this.#take(preview),
-      (error) => (this.previewProblem = api.problemOf(error)),
+      (error) => {
+        this.previewProblem = api.problemOf(error)
+        this.settling = false
+      },
       previewAfter,
     )
   }
@@ -92,7 +99,7 @@ export class Draft {
   ask(): void {
     const form = $state.snapshot(this.form)
     unsent.set(this.#id, form)
-    this.#preview.ask(form)
+    this.#preview.ask(form, this.settling)
   }
 
   endAsking(): void {
@@ -116,10 +123,10 @@ export class Draft {
   #take(preview: InterceptPreview): void {
     this.preview = preview
     this.previewProblem = undefined
-    if (this.form.ports[0] && !this.form.ports[0].remote) {
-      const best = bestPort(preview.workload.ports ?? [])
-      if (best) this.choosePort(0, best)
-    }
+    const best = this.settled || this.form.ports[0]?.remote ? undefined : bestPort(preview.workload.ports ?? [])
+    this.settling = best !== undefined
+    this.settled = true
+    if (best) this.choosePort(0, best)
     // Whoever has emptied the field, or filled in another condition, wants none.
     if (preview.key && !this.form.key && !this.#madeUp && this.form.whose === 'personal' && !this.form.path && this.form.headers.length === 0) {
       this.form.key = this.#madeUp = preview.key

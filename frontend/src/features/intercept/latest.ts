@@ -16,9 +16,9 @@ export class Latest<In, Out> {
     private readonly delay: number,
   ) {}
 
-  /** Asks after the delay, unless something else is asked before; at once for the first. */
-  ask(input: In): void {
-    const wait = this.#running || this.#timer ? this.delay : 0
+  /** Asks after the delay, unless something else is asked before; at once for the first, and where nobody is typing. */
+  ask(input: In, atOnce = false): void {
+    const wait = this.#timer && !atOnce ? this.delay : 0
     this.end()
     const running = (this.#running = new AbortController())
     this.#timer = setTimeout(async () => {
