@@ -32,11 +32,13 @@ func TestGatewayPodDeleted(t *testing.T) {
 	if err := pods.Delete(t.Context(), old, metav1.DeleteOptions{}); err != nil {
 		t.Fatalf("delete the gateway's pod %q: %v", old, err)
 	}
+	deleted := time.Now()
 	took := laptop.AwaitStatus(t, 30*time.Second, "connect to the new gateway pod", func(s session.Status) bool {
 		return s.State == session.Connected && s.Gateway.Pod != old && s.Gateway.Pod != ""
 	})
 	t.Logf("connected to the new pod %v after the old one was deleted", took)
-	harness.Eventually(t, 2*time.Second, "a service answers", answers(t, laptop))
+	harness.Eventually(t, 5*time.Second, "a service answers", answers(t, laptop))
+	t.Logf("a service answered %v after that", time.Since(deleted)-took)
 }
 
 func TestGatewayPodKilledShowsInStatus(t *testing.T) {
@@ -61,7 +63,7 @@ func TestGatewayPodKilledShowsInStatus(t *testing.T) {
 	scale(1)
 	took := laptop.AwaitStatus(t, 30*time.Second, "reconnect", func(s session.Status) bool { return s.State == session.Connected })
 	t.Logf("reconnected %v after the gateway was scaled up again", took)
-	harness.Eventually(t, 2*time.Second, "a service answers", answers(t, laptop))
+	harness.Eventually(t, 5*time.Second, "a service answers", answers(t, laptop))
 }
 
 func TestAPIServerRestartGoesUnnoticedOnUDP(t *testing.T) {
@@ -75,7 +77,7 @@ func TestAPIServerRestartGoesUnnoticedOnUDP(t *testing.T) {
 	if status := laptop.Status(t); !harness.OnCarrier("udp")(status) {
 		t.Errorf("status after a restart of the API server: %+v", status)
 	}
-	if result := long.end(t); result.Error != "" || result.LongestStall > 1 {
+	if result := long.end(t); result.Error != "" || result.LongestStall > 5 {
 		t.Errorf("the long-lived connection noticed the restart: %+v", result)
 	}
 }
@@ -83,7 +85,7 @@ func TestAPIServerRestartGoesUnnoticedOnUDP(t *testing.T) {
 // TestConnectAfterAPIServerRestarts has somebody connect whom the gateway has never seen, after the API server was away
 // several times: what watches it with client-go's own means waits twice as long after each.
 func TestConnectAfterAPIServerRestarts(t *testing.T) {
-	const restarts, limit = 6, 10 * time.Second
+	const restarts, limit = 6, 25 * time.Second // client-go by itself would need up to a minute
 	laptop, newcomer := env.Laptop(0), env.Laptop(1)
 	laptop.Connect(t, "--carrier", "udp")
 	for i := range restarts {
@@ -106,7 +108,7 @@ func TestConnectAfterAPIServerRestarts(t *testing.T) {
 // TestReconnectWhileTheGatewayIsCutOff deletes a Connection and makes it again, with the same name, while the gateway does
 // not hear of either.
 func TestReconnectWhileTheGatewayIsCutOff(t *testing.T) {
-	const limit = 10 * time.Second
+	const limit = 25 * time.Second
 	laptop := env.Laptop(0)
 	laptop.Connect(t, "--carrier", "udp")
 	if err := env.Cluster.StopAPIServer(t.Context()); err != nil {
@@ -162,9 +164,8 @@ func TestLaptopAsleep(t *testing.T) {
 			if err := host.Restore(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			restored := time.Now()
-			harness.Eventually(t, 5*time.Second, "a service answers after the link is back", answers(t, laptop))
-			t.Logf("a service answered %v after the link was back", time.Since(restored))
+			took := harness.Eventually(t, 5*time.Second, "a service answers after the link is back", answers(t, laptop))
+			t.Logf("a service answered %v after the link was back", took)
 			laptop.AwaitStatus(t, 5*time.Second, "the status says connected", func(s session.Status) bool { return s.State == session.Connected })
 		})
 	}

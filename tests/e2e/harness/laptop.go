@@ -127,15 +127,13 @@ func (l *Laptop) Status(t testing.TB) session.Status {
 // AwaitStatus waits until the status is as wanted and returns how long that took.
 func (l *Laptop) AwaitStatus(t testing.TB, limit time.Duration, what string, wanted func(session.Status) bool) time.Duration {
 	t.Helper()
-	started := time.Now()
 	var last session.Status
-	Eventually(t, limit, what, func() error {
+	return Eventually(t, limit, what, func() error {
 		if last = l.Status(t); !wanted(last) {
 			return fmt.Errorf("status is %s by %q: %s", last.State, last.Carrier.Active, last.Step)
 		}
 		return nil
 	})
-	return time.Since(started)
 }
 
 // OnCarrier tells whether a status is connected by the carrier.
