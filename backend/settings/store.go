@@ -24,14 +24,24 @@ const maxFile = 1 << 20
 // DefaultFile returns where the settings of this user are: $XDG_CONFIG_HOME/fairlead/settings.json, else the same below
 // the system's folder for that, such as ~/.config.
 func DefaultFile() (string, error) {
-	folder := os.Getenv("XDG_CONFIG_HOME")
-	if runtime.GOOS == "windows" || !filepath.IsAbs(folder) {
-		var err error
-		if folder, err = os.UserConfigDir(); err != nil {
-			return "", fmt.Errorf("find the folder for settings: %w", err)
-		}
+	folder, err := configFolder()
+	if err != nil {
+		return "", fmt.Errorf("find the folder for settings: %w", err)
 	}
 	return filepath.Join(folder, "fairlead", "settings.json"), nil
+}
+
+func configFolder() (string, error) {
+	folder := os.Getenv("XDG_CONFIG_HOME")
+	switch {
+	case runtime.GOOS == "windows" || folder == "":
+		return os.UserConfigDir()
+	case filepath.IsAbs(folder):
+		return folder, nil
+	}
+	// A relative one is to be ignored (XDG Base Directory Specification).
+	home, err := os.UserHomeDir()
+	return filepath.Join(home, ".config"), err
 }
 
 // Store is the file of a user. It notices when somebody edits it. It is safe for concurrent use.
