@@ -238,12 +238,22 @@ func (o *operations) Namespaces(ctx context.Context, t localapi.Target) (localap
 }
 
 func (o *operations) Doctor(ctx context.Context, t localapi.Target) (localapi.Report, error) {
+	checks := diagnostics.Run(ctx, o.surroundings(t))
+	report := localapi.Report{OK: true, Checks: checks}
+	for _, check := range checks {
+		report.OK = report.OK && check.Status != diagnostics.Fail
+	}
+	return report, ctx.Err()
+}
+
+// surroundings are what there is to look at when something does not work.
+func (o *operations) surroundings(t localapi.Target) diagnostics.Environment {
 	target := o.here(t)
 	status := o.manager.Status()
 	if !isConnected(status) {
 		status = localapi.Status{}
 	}
-	checks := diagnostics.Run(ctx, diagnostics.Environment{
+	return diagnostics.Environment{
 		Version: o.version,
 		Options: session.Options{
 			Context: target.Context, Namespace: target.Namespace, Kubeconfigs: target.Kubeconfigs, As: target.As, AsGroups: target.AsGroups,
@@ -251,12 +261,7 @@ func (o *operations) Doctor(ctx context.Context, t localapi.Target) (localapi.Re
 		},
 		Status: status,
 		Helper: o.helper,
-	})
-	report := localapi.Report{OK: true, Checks: checks}
-	for _, check := range checks {
-		report.OK = report.OK && check.Status != diagnostics.Fail
 	}
-	return report, ctx.Err()
 }
 
 // helperTimeout bounds how long the helper may take to say how it is.

@@ -109,6 +109,24 @@ func (f fromShell) Environment(ctx context.Context, r localapi.EnvironmentReques
 	return f.Backend.Environment(ctx, r)
 }
 
+func (f fromShell) EnvironmentFile(ctx context.Context, r localapi.EnvironmentFileRequest) (localapi.EnvironmentFile, error) {
+	r.Target = f.target(r.Target)
+	return f.Backend.EnvironmentFile(ctx, r)
+}
+
+func (f fromShell) Terminal(ctx context.Context, r localapi.TerminalRequest) error {
+	r.Target = f.target(r.Target)
+	return f.Backend.Terminal(ctx, r)
+}
+
+func (f fromShell) BundlePlan(ctx context.Context, t localapi.Target) (localapi.BundlePlan, error) {
+	return f.Backend.BundlePlan(ctx, f.target(t))
+}
+
+func (f fromShell) Bundle(ctx context.Context, t localapi.Target) (localapi.Bundle, error) {
+	return f.Backend.Bundle(ctx, f.target(t))
+}
+
 // Page lets the page hand its own shell on.
 func (f fromShell) Page(ctx context.Context, r localapi.PageRequest) (localapi.Page, error) {
 	if len(r.Environment) == 0 && r.WorkingDirectory == "" {

@@ -10,6 +10,7 @@ package redact
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -143,4 +144,29 @@ func Shorten(text string, limit int) string {
 		return string(runes[:limit-1]) + "…"
 	}
 	return text
+}
+
+// JSON takes what may be secret out of a JSON value as encoding/json decodes it into an any: out of all texts, and whole
+// values of fields that are named like secrets. In keep are names of fields that stay as they are.
+func JSON(value any, keep ...string) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for name, inner := range v {
+			text, isText := inner.(string)
+			switch {
+			case slices.Contains(keep, name):
+			case isText && text != "" && isSecret(name):
+				v[name] = Mark
+			default:
+				v[name] = JSON(inner, keep...)
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = JSON(v[i], keep...)
+		}
+	case string:
+		return Text(v)
+	}
+	return value
 }
