@@ -69,10 +69,11 @@ var _ = extend(func(f *fake) {
 	install := func(ctx context.Context, r localapi.GatewayRequest, progress func(string)) (localapi.Gateway, error) {
 		for _, message := range []string{"Making the namespace fairlead", "Making 14 objects", "Waiting for the gateway to be ready"} {
 			progress(message)
-			if err := wait(ctx, 3*step); err != nil {
+			if err := wait(ctx, step); err != nil {
 				return localapi.Gateway{}, err
 			}
 		}
+		f.held(ctx)
 		if r.Context == "unready" {
 			return localapi.Gateway{}, problem.New(problem.GatewayNotReady, "See why: kubectl -n fairlead describe pod", "the gateway did not become ready: the image can't be pulled")
 		}

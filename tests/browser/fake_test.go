@@ -35,8 +35,9 @@ type fake struct {
 	contexts []localapi.Context
 	absent   string                        // gone or unknown: nothing, or 401, is answered
 	running  map[string]context.CancelFunc // calls that can be cancelled
-	scenes   map[string]func(*fake)
-	refuse   map[string]*problem.Problem // by path of a call
+	scenes   map[string]func(*fake)        // they hold the lock
+	refuse   map[string]*problem.Problem   // by path of a call
+	hold     chan struct{}                 // work with steps waits for its end before the last one
 }
 
 // extensions add scenes and calls to a fake.
@@ -89,12 +90,11 @@ func (f *fake) serve(t *testing.T) string {
 	return server.URL + "/"
 }
 
-// reset makes it a daemon that has just started. Whoever calls it need not hold the lock.
+// reset makes it a daemon that has just started. The lock is held.
 func (f *fake) reset() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.absent = ""
 	f.refuse = map[string]*problem.Problem{}
+	f.release()
 	f.contexts = contexts()
 	started := f.snapshot.Daemon.Started
 	if started.IsZero() {
@@ -105,6 +105,28 @@ func (f *fake) reset() {
 		Daemon:   localapi.DaemonInfo{Version: "0.1.0", Started: started, Log: "/home/ada/.local/state/fairlead/daemon.log"},
 		Session:  localapi.Status{State: "disconnected"},
 		Helper:   localapi.Helper{Running: true, Version: "0.1.0", Compatible: true, State: "idle"},
+	}
+}
+
+// release lets work that is held go on. The lock is held.
+func (f *fake) release() {
+	if f.hold != nil {
+		close(f.hold)
+		f.hold = nil
+	}
+}
+
+// held waits as long as work is held.
+func (f *fake) held(ctx context.Context) {
+	f.mu.Lock()
+	hold := f.hold
+	f.mu.Unlock()
+	if hold == nil {
+		return
+	}
+	select {
+	case <-hold:
+	case <-ctx.Done():
 	}
 }
 
@@ -135,11 +157,13 @@ func (f *fake) scene(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("no such scene; there are %v", names), http.StatusNotFound)
 		return
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if !r.URL.Query().Has("keep") {
 		f.reset()
 	}
 	scene(f)
-	f.change(func(*localapi.Snapshot) {})
+	f.tell()
 }
 
 func (f *fake) watch(w http.ResponseWriter, r *http.Request) {

@@ -57,6 +57,8 @@ var _ = extend(func(f *fake) {
 		f.snapshot.Helper = localapi.Helper{Running: true, Version: "0.1.0", Compatible: true, State: "up", User: "bob",
 			Problem: problem.New(problem.HelperBusy, "Ask bob to disconnect; one user of a machine can be connected at a time.", "bob is connected on this machine")}
 	}
+	f.scenes["hold"] = func(f *fake) { f.hold = make(chan struct{}) }
+	f.scenes["release"] = func(f *fake) { f.release() }
 	f.scenes["gone"] = func(f *fake) { f.absent = "gone" }
 	f.scenes["unknown"] = func(f *fake) { f.absent = "unknown" }
 	f.scenes["restarted"] = func(f *fake) { f.snapshot.Daemon.Started = time.Now(); f.snapshot.Revision = 0 }

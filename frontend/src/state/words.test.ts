@@ -68,6 +68,8 @@ test.each([
   ['', ''],
   [' waiting ', 'Waiting.'],
   ['Done!', 'Done!'],
+  ['dev.example:6443 is silent', 'dev.example:6443 is silent.'],
+  ['wait. And see', 'Wait. And see.'],
 ])('%o as a sentence', (text, want) => expect(sentence(text)).toBe(want))
 
 test.each([
@@ -91,6 +93,7 @@ test('ago', () => {
 test.each([
   ['Run: fairlead gateway install', { text: 'Run this in a terminal:', command: 'fairlead gateway install' }],
   ["Run 'sudo fairlead helper install' on this laptop.", { text: "Run 'sudo fairlead helper install' on this laptop.", command: 'sudo fairlead helper install' }],
+  ['See why: kubectl -n fairlead describe pod', { text: 'See why:', command: 'kubectl -n fairlead describe pod' }],
   ['Ask an administrator.', { text: 'Ask an administrator.' }],
   ['', { text: '' }],
 ])('hint %o', (hint, want) => expect(hintParts(hint)).toEqual(want))

@@ -67,11 +67,12 @@ function step(status: Status, otherwise: string): string {
   return status.step ? `${sentence(status.step)} ${otherwise}` : otherwise
 }
 
-/** Text as a sentence: a capital at the beginning, a full stop at the end. */
+/** Text as a sentence: a capital at the beginning unless a name such as a host's is there, a full stop at the end. */
 export function sentence(text: string): string {
   const trimmed = text.trim()
   if (!trimmed) return ''
-  return trimmed[0]!.toUpperCase() + trimmed.slice(1) + (/[.!?…]$/.test(trimmed) ? '' : '.')
+  const named = /^\S*[\d./:_@]\S/.test(trimmed)
+  return (named ? trimmed[0]! : trimmed[0]!.toUpperCase()) + trimmed.slice(1) + (/[.!?…:]$/.test(trimmed) ? '' : '.')
 }
 
 /** A line of the details. */
@@ -167,8 +168,8 @@ export const millis = (ms: number) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms
 /** A hint, and the command in it that can be copied. */
 export function hintParts(hint: string): { text: string; command?: string } {
   const trimmed = hint.trim()
-  const whole = /^(?:run|run it yourself): *([^\n]+)$/i.exec(trimmed)
-  if (whole) return { text: 'Run this in a terminal:', command: whole[1] }
+  const said = /^(.*?): *((?:sudo|fairlead|kubectl|helm|systemctl|aws|gcloud|az) .+)$/.exec(trimmed)
+  if (said) return { text: said[1] === 'Run' ? 'Run this in a terminal:' : `${said[1]}:`, command: said[2] }
   const quoted = /'((?:sudo )?(?:fairlead|kubectl|usermod|systemctl) [^']+)'/.exec(trimmed)
   return quoted ? { text: trimmed, command: quoted[1] } : { text: trimmed }
 }
