@@ -15,7 +15,7 @@ import (
 )
 
 // ErrHandedOver says that another window of this user is there, and has taken the arguments.
-var ErrHandedOver = errors.New("Fairlead is open already")
+var ErrHandedOver = errors.New("a window of Fairlead is open already")
 
 const (
 	handOverWithin = 2 * time.Second       // for the first window to answer
