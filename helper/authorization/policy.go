@@ -34,6 +34,8 @@ type Policy struct {
 type Lookup interface {
 	UserID(name string) (string, error)
 	GroupID(name string) (string, error)
+	// GroupsOf are the ids of the groups that a user is a member of now. A process has those of when it was started.
+	GroupsOf(userID string) ([]string, error)
 }
 
 // Allows reports whether the caller may use the helper. An id is compared as it is; a name counts only through
@@ -50,8 +52,15 @@ func (p Policy) Allows(caller localsocket.Identity, lookup Lookup) bool {
 		return err == nil && id == caller.User
 	}) || slices.ContainsFunc(p.Groups, func(group string) bool {
 		id, err := resolve(group, lookup.GroupID)
-		return err == nil && caller.InGroup(id)
+		return err == nil && (caller.InGroup(id) || isMember(caller.User, id, lookup))
 	})
+}
+
+// isMember reports whether a user belongs to a group by the machine's accounts, so that who joins it need not log in
+// again, nor start the daemon anew.
+func isMember(userID, groupID string, lookup Lookup) bool {
+	groups, err := lookup.GroupsOf(userID)
+	return err == nil && groupID != "" && slices.Contains(groups, groupID)
 }
 
 func resolve(entry string, lookup func(string) (string, error)) (string, error) {

@@ -31,6 +31,14 @@ func (accounts) GroupID(name string) (string, error) {
 	return "", errors.New("no such group")
 }
 
+// GroupsOf has two users who joined a group after they had logged in.
+func (accounts) GroupsOf(userID string) ([]string, error) {
+	if groups, ok := map[string][]string{"1003": {"100"}, "1007": {"100", "990"}, "1008": {"100", ""}}[userID]; ok {
+		return groups, nil
+	}
+	return nil, errors.New("no such user")
+}
+
 func TestWhoIsAllowed(t *testing.T) {
 	policy := Policy{Users: []string{"alice", "1002", "ghost", "nobody-knows", ""}, Groups: []string{"developers", "880", "ghosts", ""}}
 	for name, c := range map[string]struct {
@@ -42,6 +50,8 @@ func TestWhoIsAllowed(t *testing.T) {
 		"by number":          {localsocket.Identity{User: "1002"}, true},
 		"number as a name":   {localsocket.Identity{User: "1005"}, false},
 		"by group":           {localsocket.Identity{User: "1003", Groups: []string{"100", "990"}}, true},
+		"joined later":       {localsocket.Identity{User: "1007", Groups: []string{"100"}}, true},
+		"in a nameless one":  {localsocket.Identity{User: "1008"}, false},
 		"by group number":    {localsocket.Identity{User: "1003", Groups: []string{"880"}}, true},
 		"group id as a user": {localsocket.Identity{User: "990"}, false},
 		"user id as a group": {localsocket.Identity{User: "1003", Groups: []string{"1001"}}, false},

@@ -24,3 +24,12 @@ func (System) GroupID(name string) (string, error) {
 	}
 	return g.Gid, nil
 }
+
+// GroupsOf returns the ids of the groups of the user with an id.
+func (System) GroupsOf(userID string) ([]string, error) {
+	u, err := user.LookupId(userID)
+	if err != nil {
+		return nil, err
+	}
+	return u.GroupIds()
+}
