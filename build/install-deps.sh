@@ -77,6 +77,6 @@ packages)
 	;;
 esac
 # The packages are built, looked at and installed by tests.
-install_packages "${desktop[@]}" nsis rpm cpio lintian desktop-file-utils
+install_packages "${desktop[@]}" nsis rpm cpio desktop-file-utils
 command -v chromium >/dev/null || install_packages chromium
 as_root tests/cluster/install-deps.sh

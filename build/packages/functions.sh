@@ -43,10 +43,10 @@ say_who_may_connect() {
 	name=$(getent passwd "$uid" | cut -d: -f1)
 	if [ "$uid" != 0 ] && [ -n "$name" ]; then
 		echo "Fairlead: $name may connect now: fairlead open (or 'Fairlead' in the menu), or fairlead connect."
-		echo "Others join the group fairlead and log in again: sudo usermod --append --groups fairlead USER"
+		echo "Others join the group fairlead: sudo usermod --append --groups fairlead USER"
 	else
 		echo "Fairlead: who is in the group fairlead may connect: usermod --append --groups fairlead USER"
-		echo "After logging in again that user runs: fairlead open (or 'Fairlead' in the menu), or fairlead connect."
+		echo "That user then runs: fairlead open (or 'Fairlead' in the menu), or fairlead connect."
 	fi
 }
 
