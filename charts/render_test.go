@@ -121,6 +121,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"digest of wrong sum": "image: {digest: 'sha256:12'}",
 		"redirect":            "intercepts: {redirect: Magic}",
 		"longest intercept":   "intercepts: {maxDuration: forever}",
+		"longest absence":     "intercepts: {removeAfter: never}",
 		"sidecar's policy":    "sidecar: {image: {pullPolicy: Sometimes}}",
 	} {
 		t.Run(name, func(t *testing.T) {

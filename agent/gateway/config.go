@@ -60,6 +60,8 @@ type Intercepts struct {
 	PersonalBesideAll bool
 	// MaxDuration is how long an intercept lasts at most, and by default.
 	MaxDuration time.Duration
+	// RemoveAfter is how long a laptop may be away before its intercepts are removed.
+	RemoveAfter time.Duration
 	// Redirect is the way of intercepts that leave it to the gateway.
 	Redirect v1alpha1.RedirectMode
 	// Webhook: pods that are made while they are intercepted are born with their sidecar.
@@ -100,6 +102,7 @@ func ParseConfig(version string, args []string, environment func(string) string,
 	flags.BoolVar(&intercepts.Enabled, "intercepts", false, "let developers intercept workloads")
 	flags.BoolVar(&intercepts.PersonalBesideAll, "personal-beside-all", false, "let one person's requests be intercepted where another has all")
 	flags.DurationVar(&intercepts.MaxDuration, "intercept-max-duration", 24*time.Hour, "how long an intercept lasts at most, and by default")
+	flags.DurationVar(&intercepts.RemoveAfter, "intercept-remove-after", 15*time.Minute, "how long a laptop may be away before its intercepts are removed")
 	redirect := flags.String("redirect", string(v1alpha1.RedirectAuto), "how traffic reaches sidecars where an intercept leaves it open: Auto, Instant or Unprivileged")
 	flags.BoolVar(&intercepts.Webhook, "webhook", false, "have pods born with their sidecar, which their readiness then depends on")
 	flags.StringVar(&intercepts.Sidecar.Image, "sidecar-image", "", "image of sidecars")
@@ -139,6 +142,9 @@ func (i Intercepts) validate() error {
 	}
 	if i.MaxDuration < time.Minute {
 		return fmt.Errorf("--intercept-max-duration %s is less than 1m", i.MaxDuration)
+	}
+	if i.RemoveAfter < 5*time.Second {
+		return fmt.Errorf("--intercept-remove-after %s is less than 5s", i.RemoveAfter)
 	}
 	switch i.Redirect {
 	case v1alpha1.RedirectAuto, v1alpha1.RedirectInstant, v1alpha1.RedirectUnprivileged:

@@ -34,7 +34,7 @@ func TestParseConfigDefaults(t *testing.T) {
 		c.TunnelIPv4.String() != "198.19.0.0/16" || c.TunnelIPv6.IsValid() || c.LogLevel != slog.LevelInfo {
 		t.Errorf("%+v", c)
 	}
-	if i := c.Intercepts; i.Enabled || i.PersonalBesideAll || i.MaxDuration != 24*time.Hour || i.Redirect != v1alpha1.RedirectAuto || i.Sidecar.PullPolicy != corev1.PullIfNotPresent {
+	if i := c.Intercepts; i.Enabled || i.PersonalBesideAll || i.MaxDuration != 24*time.Hour || i.RemoveAfter != 15*time.Minute || i.Redirect != v1alpha1.RedirectAuto || i.Sidecar.PullPolicy != corev1.PullIfNotPresent {
 		t.Errorf("%+v", i)
 	}
 	if k := c.Cluster; k.Namespace != "fairlead" || k.NodeName != "node1" || len(k.PodAddresses) != 2 || k.UDPType != controller.UDPNodePort || k.UDPPort != 51820 || k.Service != "fairlead-gateway" {
@@ -46,7 +46,7 @@ func TestParseConfigTakesEveryFlag(t *testing.T) {
 	c, err := ParseConfig("1.2.3", strings.Fields(`--log-level=debug --udp-type=None --udp-port=41820 --udp-advertise=192.0.2.1:1
 		--udp-advertise=[2001:db8::1]:2 --tunnel-ipv4=10.201.0.0/20 --tunnel-ipv6=fd12::/64 --cluster-domain=k8s.test
 		--service-range=10.96.0.0/12 --pod-range=10.244.0.0/16 --pod-range=fd00:10:244::/56 --forget-after=30m
-		--intercepts --webhook --personal-beside-all --intercept-max-duration=8h --redirect=Unprivileged --sidecar-image=sidecar:1
+		--intercepts --webhook --personal-beside-all --intercept-max-duration=8h --intercept-remove-after=5m --redirect=Unprivileged --sidecar-image=sidecar:1
 		--sidecar-pull-policy=Never --sidecar-resource=cpu=250m --sidecar-resource=memory=64Mi`), pod, io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func TestParseConfigTakesEveryFlag(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	i := c.Intercepts
-	if !i.Enabled || !i.Webhook || !i.PersonalBesideAll || i.MaxDuration != 8*time.Hour || i.Redirect != v1alpha1.RedirectUnprivileged || i.Sidecar.Image != "sidecar:1" ||
+	if !i.Enabled || !i.Webhook || !i.PersonalBesideAll || i.MaxDuration != 8*time.Hour || i.RemoveAfter != 5*time.Minute || i.Redirect != v1alpha1.RedirectUnprivileged || i.Sidecar.Image != "sidecar:1" ||
 		i.Sidecar.PullPolicy != corev1.PullNever || i.Sidecar.Resources.Cpu().String() != "250m" || i.Sidecar.Resources.Memory().String() != "64Mi" {
 		t.Errorf("%+v", i)
 	}
@@ -67,7 +67,7 @@ func TestParseConfigRefuses(t *testing.T) {
 	for _, args := range []string{
 		"--udp-type=ClusterIP", "--udp-port=0", "--udp-port=65536", "--udp-advertise=example.com:1", "--tunnel-ipv4=198.19.0.0",
 		"--service-range=x", "--forget-after=1s", "--log-level=loud", "--unknown", "argument",
-		"--intercepts", "--intercept-max-duration=1s", "--redirect=Magic", "--sidecar-pull-policy=Sometimes", "--sidecar-resource=cpu",
+		"--intercepts", "--intercept-max-duration=1s", "--intercept-remove-after=1s", "--redirect=Magic", "--sidecar-pull-policy=Sometimes", "--sidecar-resource=cpu",
 		"--sidecar-resource=cpu=much", "--sidecar-resource==1",
 	} {
 		if _, err := ParseConfig("1.2.3", []string{args}, pod, io.Discard); err == nil {

@@ -41,7 +41,7 @@ func (g *gateway) serveIntercepts(ctx context.Context, privateKey [32]byte) erro
 	controller, wait, err := intercepts.Run(ctx, g.manager, intercepts.Options{
 		Namespace: namespace,
 		Policy: intercepts.Policy{
-			PersonalBesideAll: settings.PersonalBesideAll, MaxDuration: settings.MaxDuration, Redirect: settings.Redirect,
+			PersonalBesideAll: settings.PersonalBesideAll, MaxDuration: settings.MaxDuration, RemoveAfter: settings.RemoveAfter, Redirect: settings.Redirect,
 		},
 		Sidecar: injector.Settings{
 			Image: settings.Sidecar.Image, PullPolicy: settings.Sidecar.PullPolicy, Pin: id.pin, Guaranteed: settings.Sidecar.Resources,

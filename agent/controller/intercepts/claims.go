@@ -21,8 +21,8 @@ const (
 	// every second.
 	silentAfter = 4 * time.Second
 
-	// removeAfter is how long a laptop may be away before its intercepts are removed.
-	removeAfter = 15 * time.Minute
+	// defaultRemoveAfter is how long a laptop may be away before its intercepts are removed.
+	defaultRemoveAfter = 15 * time.Minute
 
 	// keepEnded is how long an intercept that ended by itself stays, so that its owner's daemon can tell why.
 	keepEnded = time.Minute
@@ -213,7 +213,7 @@ func (c *claim) listenFor(w *world, m *memory) {
 	if before != nil && before.Time.Before(sign) {
 		c.silentSince = before.Time // a gateway that started anew knows from the status
 	}
-	if w.settled() && w.now.Sub(c.silentSince) > removeAfter {
+	if w.settled() && w.now.Sub(c.silentSince) > w.policy.removeAfter() {
 		c.end(true, "the laptop has not been heard since %s", clock(c.silentSince, w.now))
 	}
 }

@@ -299,7 +299,7 @@ func TestSilentLaptop(t *testing.T) {
 		t.Error("it is still said to be silent")
 	}
 
-	s.w.now = s.w.now.Add(removeAfter)
+	s.w.now = s.w.now.Add(defaultRemoveAfter)
 	s.settle()
 	s.w.started = s.w.now // a gateway that starts anew knows from the status
 	s.m = newMemory()

@@ -180,6 +180,7 @@ func (n *namespace) writeStatus(ctx context.Context, change statusChange) {
 		if change.status.Phase != before.Status.Phase {
 			n.controller.options.Log.Info("intercept", "namespace", n.name, "name", before.Name, "user", before.Spec.User,
 				"phase", change.status.Phase, "message", change.status.Message)
+			n.controller.tell(before, change.status)
 		}
 	})
 }

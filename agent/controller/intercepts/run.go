@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -85,6 +86,7 @@ type Controller struct {
 	scheme  *runtime.Scheme
 	reader  client.Reader // asks the API server about our own kinds
 	direct  client.Client // asks the API server about workloads
+	events  events.EventRecorder
 	writes  chan struct{} // one for each write under way
 
 	gateways atomic.Pointer[[]netip.AddrPort] // nil until they are known
@@ -108,6 +110,7 @@ func Warm(ctx context.Context, mgr manager.Manager) error {
 // controller.Run must have been called.
 func Run(ctx context.Context, mgr manager.Manager, o Options) (c *Controller, wait func() error, err error) {
 	c = &Controller{
+		events:  mgr.GetEventRecorder(eventSource),
 		options: o, started: time.Now(), ctx: ctx, client: mgr.GetClient(), reader: mgr.GetAPIReader(), config: mgr.GetConfig(), http: mgr.GetHTTPClient(),
 		scheme: mgr.GetScheme(), writes: make(chan struct{}, maxWrites), namespaces: make(map[string]*namespace),
 		pods: make(map[types.UID]*namespace), webhook: make(chan struct{}, 1),

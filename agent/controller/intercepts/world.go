@@ -22,6 +22,8 @@ type Policy struct {
 	PersonalBesideAll bool
 	// MaxDuration is how long an intercept may last; 0 means 24 h.
 	MaxDuration time.Duration
+	// RemoveAfter is how long a laptop may be away before its intercepts are removed; 0 means 15 min.
+	RemoveAfter time.Duration
 	// Redirect is the way where an Intercept leaves it open; empty means Auto.
 	Redirect v1alpha1.RedirectMode
 }
@@ -31,6 +33,13 @@ func (p Policy) maxDuration() time.Duration {
 		return 24 * time.Hour
 	}
 	return p.MaxDuration
+}
+
+func (p Policy) removeAfter() time.Duration {
+	if p.RemoveAfter <= 0 {
+		return defaultRemoveAfter
+	}
+	return p.RemoveAfter
 }
 
 // world is all that decisions about a namespace are made from. Nothing in it is changed. It is for one decision.
