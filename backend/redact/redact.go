@@ -31,7 +31,7 @@ var (
 	// userInfo is NAME:PASSWORD@ in a URL.
 	userInfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@"']+@`)
 	// query is the query of a URL or path.
-	query = regexp.MustCompile(`(/[^\s?"'<>]*)\?[^\s"'<>]+`)
+	query = regexp.MustCompile(`([\w/.~%-])\?[^\s"'<>]+`)
 	// header is a line of a header that is secret, up to the end of the line or quotation.
 	header = regexp.MustCompile(`(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|x-[a-z0-9-]*(?:token|api-key|secret|auth)[a-z0-9-]*)(["']?\s*[:=]\s*)[^\r\n"']+`)
 	// bearer is a credential as HTTP has it.
@@ -42,35 +42,93 @@ var (
 	block = regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|$)`)
 	// known are tokens by their form: JWT (RFC 7519), and those of GitHub, GitLab, Slack, AWS, Google and Stripe.
 	known = regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?|\b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|AKIA|ASIA|AIza|sk_live_|sk_test_|sk-|rk_live_|npm_|dop_v1_)[A-Za-z0-9_-]{8,}`)
-	// random is a long word of letters and digits mixed, as secrets are; UUIDs have shorter parts.
-	random = regexp.MustCompile(`[A-Za-z0-9+/_]{28,}={0,2}`)
 )
 
-// Text takes what may be secret out of a text of any kind, such as a log.
+// secretWords are in every line that the rules on names find something in.
+var secretWords = []string{"pass", "pwd", "token", "secret", "credential", "key", "auth", "bearer", "basic", "digest", "negotiate", "session", "cookie", "dsn", "sas", "signature", "-data"}
+
+// tokenWords begin what known finds.
+var tokenWords = []string{"eyJ", "gh", "glpat-", "xox", "AKIA", "ASIA", "AIza", "sk", "rk_live_", "npm_", "dop_v1_"}
+
+// Text takes what may be secret out of a text of any kind, such as a log. It looks at each line by itself, but for keys and
+// certificates.
 func Text(text string) string {
-	text = block.ReplaceAllString(text, "-----"+Mark+"-----")
-	text = header.ReplaceAllString(text, "$1$2"+Mark)
-	text = bearer.ReplaceAllString(text, "$1 "+Mark)
-	text = userInfo.ReplaceAllString(text, "$1"+Mark+"@")
-	text = query.ReplaceAllString(text, "$1?"+Mark)
-	text = known.ReplaceAllString(text, Mark)
-	text = assigned.ReplaceAllStringFunc(text, func(found string) string {
-		parts := assigned.FindStringSubmatch(found)
-		name := strings.TrimRight(parts[1], "=: \t\"'")
-		if plainNames.MatchString(name) {
-			return found
+	if strings.Contains(text, "-----BEGIN") {
+		text = block.ReplaceAllString(text, "-----"+Mark+"-----")
+	}
+	var b strings.Builder
+	b.Grow(len(text))
+	for len(text) > 0 {
+		line := text
+		if i := strings.IndexByte(text, '\n'); i >= 0 {
+			line = text[:i+1]
 		}
-		if quoted := parts[2][:1]; quoted == `"` || quoted == "'" {
-			return parts[1] + quoted + Mark + quoted
+		text = text[len(line):]
+		b.WriteString(redactLine(line))
+	}
+	return b.String()
+}
+
+// redactLine is Text for one line. The rules are tried only where they can find something: logs are long.
+func redactLine(line string) string {
+	lower := strings.ToLower(line)
+	has := func(text string, words []string) bool {
+		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })
+	}
+	named := has(lower, secretWords)
+	if named {
+		line = header.ReplaceAllString(line, "$1$2"+Mark)
+		line = bearer.ReplaceAllString(line, "$1 "+Mark)
+	}
+	if strings.Contains(line, "@") {
+		line = userInfo.ReplaceAllString(line, "$1"+Mark+"@")
+	}
+	if strings.Contains(line, "?") {
+		line = query.ReplaceAllString(line, "$1?"+Mark)
+	}
+	if has(line, tokenWords) {
+		line = known.ReplaceAllString(line, Mark)
+	}
+	if named {
+		line = assigned.ReplaceAllStringFunc(line, redactAssigned)
+	}
+	return redactRandom(line)
+}
+
+// redactAssigned takes the value out of a name with its value, unless it is one that only looks secret.
+func redactAssigned(found string) string {
+	parts := assigned.FindStringSubmatch(found)
+	name := strings.TrimRight(parts[1], "=: \t\"'")
+	if plainNames.MatchString(name) {
+		return found
+	}
+	if quoted := parts[2][:1]; quoted == `"` || quoted == "'" {
+		return parts[1] + quoted + Mark + quoted
+	}
+	return parts[1] + Mark
+}
+
+// longWord is how long a word is at least that may be made at random; the parts of UUIDs are shorter.
+const longWord = 28
+
+// redactRandom takes out long words of letters and digits mixed, as secrets are.
+func redactRandom(line string) string {
+	isPart := func(c byte) bool {
+		return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '+' || c == '/' || c == '_'
+	}
+	for end := 0; end < len(line); end++ {
+		begin := end
+		for end < len(line) && isPart(line[end]) {
+			end++
 		}
-		return parts[1] + Mark
-	})
-	return random.ReplaceAllStringFunc(text, func(word string) string {
-		if looksRandom(word) {
-			return Mark
+		if end-begin < longWord || !looksRandom(line[begin:end]) {
+			continue
 		}
-		return word
-	})
+		rest := strings.TrimLeft(line[end:], "=") // of base64
+		line = line[:begin] + Mark + rest
+		end = begin + len(Mark) - 1
+	}
+	return line
 }
 
 // looksRandom reports whether a long word has both letters and digits all over, rather than being a name or a path.
