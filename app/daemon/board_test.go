@@ -70,6 +70,7 @@ func TestChangesAreShownAtOnceAndNotTooOften(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if len(r.got) != 3 || r.at[1] != time.Second || r.at[2] != time.Second+snapshotEvery {
 			t.Fatalf("got %d at %v", len(r.got), r.at)
 		}
@@ -95,6 +96,7 @@ func TestFiguresAreShownOnceInASecond(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		if len(r.got) < 4 || len(r.got) > 6 {
 			t.Errorf("%d snapshots at %v", len(r.got), r.at)
 		}
