@@ -15,14 +15,19 @@ import (
 
 func (p *program) doctorCommand() *cobra.Command {
 	var target targetFlags
+	var bundle string
 	c := &cobra.Command{
 		Use:     "doctor",
 		GroupID: groupSetup,
 		Short:   "Check everything that a connection needs",
 		Long: `Check everything that a connection needs, and say what to do where something is wrong. It changes nothing. While
-connected this is about the connection, unless flags say otherwise. The exit status is 1 if a check fails.`,
+connected this is about the connection, unless flags say otherwise. The exit status is 1 if a check fails.
+
+With --bundle it writes a zip file with the checks, states and logs that help others to find out what is wrong. Credentials,
+keys, certificates, cookies and query strings are left out, and requests that came to this laptop are not in it.`,
 		Example: `  fairlead doctor
   fairlead doctor --context staging
+  fairlead doctor --bundle fairlead-support.zip
   fairlead doctor --output json | jq '.checks[] | select(.status == "fail")'`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -30,10 +35,14 @@ connected this is about the connection, unless flags say otherwise. The exit sta
 			if err != nil {
 				return err
 			}
+			if bundle != "" {
+				return p.bundle(c.Context(), t, bundle)
+			}
 			return p.doctor(c.Context(), t)
 		},
 	}
 	target.add(p, c, "namespace to connect to (default: the context's)")
+	c.Flags().StringVar(&bundle, "bundle", "", "write what helps to find faults into this zip file, or into a folder")
 	return c
 }
 

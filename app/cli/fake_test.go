@@ -55,6 +55,9 @@ type fakeAnswers struct {
 	Environment localapi.Environment `json:"environment"`
 
 	Snapshot localapi.Snapshot `json:"snapshot"`
+
+	Records []localapi.Records  `json:"records"` // one after the other
+	Bundle  localapi.BundlePlan `json:"bundle"`
 }
 
 func newFake(*slog.Logger) (daemon.Operations, error) {
@@ -311,6 +314,29 @@ func (f *fake) WatchSnapshots(ctx context.Context) <-chan localapi.Snapshot {
 		}
 	}()
 	return out
+}
+
+// WatchRecords sends what there is, then ends as a daemon does that quits.
+func (f *fake) WatchRecords(ctx context.Context, _ string) <-chan localapi.Records {
+	out := make(chan localapi.Records)
+	go func() {
+		defer close(out)
+		for _, batch := range f.answers.Records {
+			select {
+			case out <- batch:
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return out
+}
+
+func (f *fake) BundlePlan(context.Context, localapi.Target) (localapi.BundlePlan, error) {
+	return f.answers.Bundle, f.failure()
+}
+
+func (f *fake) Bundle(context.Context, localapi.Target) (localapi.Bundle, error) {
+	return localapi.Bundle{Name: f.answers.Bundle.Name, Zip: []byte("a zip file")}, f.failure()
 }
 
 func (f *fake) Settings() localapi.Settings {

@@ -73,7 +73,7 @@ and by address. No account, no cloud service, nothing left behind.`,
 	complete(root, "output", fixed(string(formatText), string(formatJSON), string(formatYAML)))
 	root.AddCommand(
 		p.connectCommand(), p.disconnectCommand(), p.statusCommand(), p.listCommand(),
-		p.interceptCommand(), p.interceptsCommand(), p.leaveCommand(), p.envCommand(), p.openCommand(), p.uiCommand(), p.activityCommand(),
+		p.interceptCommand(), p.interceptsCommand(), p.requestsCommand(), p.leaveCommand(), p.envCommand(), p.openCommand(), p.uiCommand(), p.activityCommand(),
 		p.doctorCommand(), p.helperCommand(), p.gatewayCommand(), p.settingsCommand(),
 		p.quitCommand(), p.versionCommand(), p.daemonCommand(), p.manualCommand(),
 		outputTopic(), exitStatusTopic(),
