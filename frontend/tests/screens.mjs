@@ -43,6 +43,7 @@ await step(page, 'the namespace is switched live, with the keyboard', async () =
   await box.focus()
   await box.press('ArrowDown')
   await page.getByRole('option', { name: 'payments' }).waitFor()
+  assert.equal(await box.getAttribute('aria-activedescendant'), await page.getByRole('option', { name: 'shop' }).getAttribute('id'))
   await look(page, 'namespaces')
   await box.fill('pay')
   await box.press('ArrowDown')
@@ -157,7 +158,7 @@ for (const [name, text, sizes] of [
   ['no-helper', 'sudo fairlead helper install --group fairlead'],
   ['helper-denied', 'sudo usermod -aG fairlead ada'],
   ['helper-busy', 'Bob is connected on this machine.'],
-  ['no-kubeconfig', 'The kubeconfig can not be read'],
+  ['no-kubeconfig', 'The kubeconfig cannot be read'],
   ['no-contexts', 'The kubeconfig has no contexts'],
   ['many-contexts', 'load-search-eu-central-1'],
 ]) {

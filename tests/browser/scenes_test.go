@@ -121,7 +121,7 @@ func troubles() []localapi.Trouble {
 			Where:   "dev", Since: since, Fix: &localapi.Fix{Action: "map-conflicts", Label: "Reach them under other addresses", Context: "dev"},
 		},
 		{
-			Problem: *problem.New(problem.HelperVersion, "Run: sudo fairlead helper install", "the helper is of version 0.0.9, and Fairlead of 0.1.0"),
+			Problem: *problem.New(problem.HelperVersion, "", "the helper is of version 0.0.9, and Fairlead of 0.1.0"),
 			Since:   since, Fix: &localapi.Fix{Action: "copy", Label: "Copy the command", Command: "sudo fairlead helper install"},
 		},
 		{

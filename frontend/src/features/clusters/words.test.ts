@@ -13,7 +13,7 @@ test.each<[Partial<ContextState> | undefined, string, string | undefined, string
   [{ reachable: true, gateway: 'not-ready' }, 'Answers', 'Gateway not ready', 'connect'],
   [{ problem: { code: 'cluster_unreachable', message: '' } }, 'Does not answer', undefined, 'connect'],
   [{ problem: { code: 'unauthorized', message: '' } }, 'Refuses the credentials', undefined, 'connect'],
-  [{ problem: { code: 'new', message: '' } }, 'Can not be used', undefined, 'connect'],
+  [{ problem: { code: 'new', message: '' } }, 'Cannot be used', undefined, 'connect'],
 ])('%o', (given, reached, gate, offered) => {
   const state = given && { context: 'dev', reachable: false, ...given }
   expect(reach(state).text).toBe(reached)

@@ -21,7 +21,7 @@ const reasons: { [code: string]: string } = {
 export function reach(state: ContextState | undefined): Said {
   if (!state) return { tone: 'idle', text: 'Not asked yet' }
   if (state.reachable) return { tone: 'good', text: state.ms ? `Answers in ${millis(state.ms)}` : 'Answers' }
-  return { tone: 'bad', text: reasons[state.problem?.code ?? ''] ?? 'Can not be used' }
+  return { tone: 'bad', text: reasons[state.problem?.code ?? ''] ?? 'Cannot be used' }
 }
 
 /** How the gateway in it is; undefined where that is not known. */
