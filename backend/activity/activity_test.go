@@ -109,6 +109,13 @@ func TestDiff(t *testing.T) {
 			State{Session: connected(with(intercept(active)))}, State{Session: connected(with(intercept(session.InterceptEnded, told("its time is over"))))},
 			[]string{"intercept-dropped warning! Its time is over."},
 		},
+		"left, as the gateway says first": {
+			State{Session: connected(with(intercept(active)))}, State{Session: connected(with(intercept(session.InterceptEnded, func(i *session.Intercept) { i.Leaving = true })))},
+			[]string{"intercept-left info no longer"},
+		},
+		"left by disconnect, as the gateway says first": {
+			State{Session: connected(with(intercept(active)))}, State{Session: connected(in(session.Disconnecting, nil), with(intercept(session.InterceptEnded)))}, nil,
+		},
 		"dropped, then forgotten": {State{Session: connected(with(intercept(session.InterceptEnded)))}, State{Session: connected()}, nil},
 		"refused": {
 			State{Session: connected(with(intercept("Pending")))}, State{Session: connected(with(intercept(session.InterceptRefused, told("bob has it"))))},

@@ -31,16 +31,24 @@ func interceptEvents(before, now session.Status) []Event {
 	}
 	for _, i := range before.Intercepts {
 		if _, still := find(now.Intercepts, i.ID); !still && i.Phase != session.InterceptEnded {
-			events = append(events, about(i, InterceptLeft, Info, false, "%s is no longer intercepted by this laptop; everything is put back.", name(i)))
+			events = append(events, left(i))
 		}
 	}
 	return events
+}
+
+func left(i session.Intercept) Event {
+	return about(i, InterceptLeft, Info, false, "%s is no longer intercepted by this laptop; everything is put back.", name(i))
 }
 
 func phaseEvents(was session.Intercept, known bool, i session.Intercept, before, now session.Status) []Event {
 	switch {
 	case known && was.Phase == i.Phase:
 		return nil
+	case i.Phase == session.InterceptEnded && now.State != session.Connected: // with the connection, which says so
+		return nil
+	case i.Phase == session.InterceptEnded && i.Leaving:
+		return []Event{left(i)}
 	case i.Phase == session.InterceptEnded:
 		return []Event{about(i, InterceptDropped, Warning, true, "The intercept of %s has ended: %s", name(i), sentence(cmp.Or(i.Message, "it is no more")))}
 	case i.Phase == session.InterceptRefused:

@@ -96,7 +96,7 @@ func (m *Manager) describe(o *v1alpha1.Intercept) session.Intercept {
 	if h == nil {
 		return s
 	}
-	s.Mine = true
+	s.Mine, s.Leaving = true, h.leaving
 	for i, port := range s.Ports {
 		if t := h.targets[portKey(int32(port.Port), port.Protocol)]; t != nil {
 			s.Ports[i].Local, s.Ports[i].Listening = t.address, t.sawLast()

@@ -64,6 +64,8 @@ type Intercept struct {
 	Notes       []string   `json:"notes,omitempty"`
 	// Attached: it ends with the program that made it.
 	Attached bool `json:"attached,omitempty"`
+	// Leaving: this laptop is about to leave it, or just has.
+	Leaving bool `json:"leaving,omitempty"`
 }
 
 // InterceptWorkload is whose traffic is meant.

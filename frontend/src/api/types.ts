@@ -104,6 +104,7 @@ export interface Intercept {
   silentSince?: string
   notes?: string[]
   attached?: boolean
+  leaving?: boolean
 }
 
 export interface Status {
