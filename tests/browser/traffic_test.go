@@ -20,8 +20,12 @@ import (
 	"github.com/fairlead-dev/fairlead/backend/session"
 )
 
-func TestTraffic(t *testing.T) {
-	runScript(t, "traffic.mjs", newFake().serve(t), nil)
+func TestWorkloads(t *testing.T) {
+	runScript(t, "workloads.mjs", newFake().serve(t), nil)
+}
+
+func TestIntercepts(t *testing.T) {
+	runScript(t, "intercepts.mjs", newFake().serve(t), nil)
 }
 
 // traffic is what a fake shows of workloads, programs, intercepts and requests.

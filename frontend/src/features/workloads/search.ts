@@ -9,6 +9,8 @@ export interface Taker {
   id: string
   user: string
   what: string
+  /** The same in a word or two. */
+  brief: string
   mine: boolean
   phase?: string
 }
@@ -42,7 +44,7 @@ export function rowsOf(workloads: readonly Workload[]): Row[] {
 /** Who intercepts what, by the IDs of rows; those of this laptop first. */
 export function takersOf(everyone: readonly Intercept[]): [row: string, taker: Taker][] {
   return everyone
-    .map((i): [string, Taker] => [rowID(i.namespace, i.workload.kind, i.workload.name), { id: i.id, user: i.user, what: whatOf(i), mine: i.mine, phase: i.phase }])
+    .map((i): [string, Taker] => [rowID(i.namespace, i.workload.kind, i.workload.name), { id: i.id, user: i.user, what: whatOf(i), brief: i.key || whatOf(i), mine: i.mine, phase: i.phase }])
     .sort((a, b) => Number(b[1].mine) - Number(a[1].mine))
 }
 
