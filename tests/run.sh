@@ -4,7 +4,7 @@
 # STAGES='lint unit' limits it to some.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-stages=${STAGES:-lint generate frontend unit programs privileged cluster e2e}
+stages=${STAGES:-lint generate frontend desktop unit programs privileged cluster e2e}
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 
@@ -35,6 +35,14 @@ stage_frontend() {
 		go_stage frontend -timeout 5m ./tests/browser/...
 	else
 		command_stage frontend false
+	fi
+}
+# The window is linked with the system's web view, so what needs the toolkit is vetted here, and not by lint.
+stage_desktop() {
+	if make --no-print-directory frontend && go vet -tags desktop,production,webkit2_41 . ./app/desktop ./app/tray; then
+		go_stage desktop -timeout 5m ./tests/desktop/...
+	else
+		command_stage desktop false
 	fi
 }
 stage_unit() { go_stage unit -race -timeout 15m ./agent/... ./app/... ./backend/... ./charts/... ./helper/... ./tests/architecture/... ./tests/report/...; }

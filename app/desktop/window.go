@@ -40,6 +40,7 @@ type window struct {
 	ctx     context.Context // of Wails, which finds the window by it; nil until it has started
 	waiting []func(context.Context)
 	quit    bool
+	ending  bool // the toolkit has been told to end
 }
 
 func newWindow(open Open, place string, log *slog.Logger) *window {
@@ -220,11 +221,17 @@ func (w *window) Quit() {
 
 // closing is called before the window closes, for whatever reason; it says whether it must not.
 func (w *window) closing(ctx context.Context) (prevent bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ending { // once is enough: a signal comes to the toolkit and to quitOnSignal
+		return true
+	}
 	w.remember(ctx)
 	if w.hides() {
 		runtime.WindowHide(ctx)
 		return true
 	}
+	w.ending = true
 	return false
 }
 

@@ -57,8 +57,9 @@ func (t *Tray) follow(ctx context.Context, conn *dbus.Conn, signals <-chan *dbus
 		if now && !running {
 			running = true
 			systray.SetTitle("Fairlead")
-			begin, _ := systray.RunWithExternalLoop(t.started, nil)
-			begin()
+			begin, _ := systray.RunWithExternalLoop(nil, nil)
+			begin() // what is shown meanwhile can get lost, so that nothing is before it has returned
+			t.started()
 		}
 		if now != there || !told {
 			there, told = now, true

@@ -48,10 +48,27 @@ func (b *backend) change(call string, f func(*localapi.Snapshot)) {
 	b.changed = make(chan struct{})
 }
 
+// note notes a call that changes nothing.
+func (b *backend) note(call string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.calls = append(b.calls, call)
+}
+
+// forget forgets the calls.
+func (b *backend) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.calls = nil
+}
+
 // tell adds an event.
 func (b *backend) tell(e localapi.Event) {
 	b.change("", func(s *localapi.Snapshot) {
-		e.ID, e.Time, e.Notify = uint64(len(s.Activity)+1), time.Now(), true
+		e.ID, e.Time, e.Notify = 1, time.Now(), true
+		if len(s.Activity) > 0 {
+			e.ID = s.Activity[0].ID + 1
+		}
 		s.Activity = append([]localapi.Event{e}, s.Activity...)
 	})
 }
@@ -131,6 +148,7 @@ func (b *backend) Contexts(context.Context, localapi.Target) (localapi.Contexts,
 }
 
 func (b *backend) ContextState(_ context.Context, t localapi.Target) (localapi.ContextState, error) {
+	b.note("check " + t.Context)
 	return localapi.ContextState{Context: t.Context, Reachable: true, Millis: 12, Version: "v1.34.1", Gateway: "ready", GatewayBy: version}, nil
 }
 
@@ -148,7 +166,7 @@ func (b *backend) Programs(context.Context) (localapi.Programs, error) {
 
 // InterceptPreview is what the dialog of an intercept asks for.
 func (b *backend) InterceptPreview(_ context.Context, r localapi.InterceptRequest) (localapi.InterceptPreview, error) {
-	b.change(fmt.Sprintf("preview %s/%s", r.Namespace, r.Workload), func(*localapi.Snapshot) {})
+	b.note(fmt.Sprintf("preview %s/%s", r.Namespace, r.Workload))
 	return localapi.InterceptPreview{
 		Workload: localapi.InterceptedWorkload{Namespace: "shop", Kind: "Deployment", Name: "pricing", Pods: 2, Ports: []localapi.WorkloadPort{{Name: "http", Port: 8080, Protocol: "TCP", Service: "pricing:80"}}},
 		Header:   "x-fairlead: ada", Key: "ada", Touches: []string{"Requests with the header come to this laptop."}, Warnings: []string{},

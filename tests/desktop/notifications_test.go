@@ -83,6 +83,12 @@ func (n *notifications) click(t *testing.T, one notification, action string) {
 	must(t, n.bus.Emit("/org/freedesktop/Notifications", notificationsName+".ActionInvoked", one.id, action))
 }
 
+func (n *notifications) list() []notification {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.all)
+}
+
 func (n *notifications) forget() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
