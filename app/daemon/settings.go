@@ -4,9 +4,12 @@ package daemon
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 
+	"github.com/fairlead-dev/fairlead/app/autostart"
 	"github.com/fairlead-dev/fairlead/app/localapi"
 	"github.com/fairlead-dev/fairlead/backend/activity"
 	"github.com/fairlead-dev/fairlead/backend/problem"
@@ -22,13 +25,37 @@ func (o *operations) Settings() localapi.Settings {
 }
 
 func (o *operations) SaveSettings(_ context.Context, wanted localapi.Settings) (localapi.Settings, error) {
+	before := o.Settings()
 	if err := o.settings.Save(wanted); err != nil {
 		return o.Settings(), err
+	}
+	if wanted.Autostart != before.Autostart {
+		if err := startAtLogin(wanted.Autostart); err != nil {
+			wanted.Autostart = before.Autostart
+			if undo := o.settings.Save(wanted); undo != nil {
+				o.log.Warn("settings are not put back", "error", undo)
+			}
+			return o.Settings(), err
+		}
 	}
 	o.log.Info("settings saved", "file", o.settings.File())
 	now := o.Settings()
 	o.board.note(localapi.Event{Kind: activity.Settings, Level: activity.Info, Name: activity.SettingsSaved, Text: "The settings were saved. Those of connections count from the next connect on."})
 	return now, nil
+}
+
+// startAtLogin makes the window that was installed beside this program start when the user logs in, or not.
+func startAtLogin(on bool) error {
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program's file: %w", err)
+	}
+	if on {
+		if program, err = autostart.FindWindow(program); err != nil {
+			return err
+		}
+	}
+	return autostart.Set(on, program)
 }
 
 // withSettings fills in what a connect leaves open.

@@ -112,8 +112,8 @@ func (t *Tray) add(parent *systray.MenuItem, items []Item) {
 
 func newItem(parent *systray.MenuItem, i Item) *systray.MenuItem {
 	switch {
-	case parent == nil && i.Action.Do == Connect:
-		return systray.AddMenuItemCheckbox(i.Label, "", i.Checked)
+	case parent == nil && i.Checked:
+		return systray.AddMenuItemCheckbox(i.Label, "", true)
 	case parent == nil:
 		return systray.AddMenuItem(i.Label, "")
 	}

@@ -86,7 +86,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request) {
 		page += "#" + at
 	}
 	w.Header().Set("Refresh", "0; url="+page)
-	notice(w, http.StatusOK, message{Title: "Opening Fairlead", Text: "One moment.", Link: page})
+	notice(w, http.StatusOK, message{Title: "Fairlead", Link: page}) // nearly empty: it is seen for a blink
 }
 
 // visit serves a browser that has the cookie of its path.
@@ -159,8 +159,8 @@ var noticeTemplate = template.Must(template.New("notice").Parse(`<!doctype html>
 <meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark">
 <title>{{.Title}}</title>
-<h1>{{.Title}}</h1>
-<p>{{.Text}}</p>
+{{with .Text}}<h1>{{$.Title}}</h1>
+<p>{{.}}</p>{{end}}
 {{with .Command}}<pre>{{.}}</pre>{{end}}
 {{with .Link}}<p><a href="{{.}}">Go on</a></p>{{end}}
 </html>
