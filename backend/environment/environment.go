@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package environment finds out the environment variables of a workload's container, from its spec and with the user's
-// own rights, as the kubelet makes them: envFrom, env with references between variables, ConfigMaps, Secrets, the
-// downward API, and the variables that point to Services.
+// Package environment finds out the environment variables of a workload's container with the user's own rights: from its
+// spec, as the kubelet makes them (envFrom, env with references between variables, ConfigMaps, Secrets, the downward API, and
+// the variables that point to Services), and, where the user may run commands in the pod, from the process that runs there,
+// which has those of the image, too.
 //
 // It owns that and the formats that variables are written in. What can't be read is listed with the reason, never
-// guessed. It must not log values: they may be secrets. What the image itself sets is not in the spec, and so not here.
+// guessed. It must not log values: they may be secrets.
 package environment
 
 import (
@@ -27,9 +28,11 @@ import (
 
 // Variable is one environment variable.
 type Variable struct {
-	Name   string `json:"name"`
-	Value  string `json:"value"`
-	Source string `json:"source"` // where the value is from, such as "configmap app/LEVEL"; "spec" for the pod's own
+	Name  string `json:"name"`
+	Value string `json:"value"`
+	// Source is where the value is from, such as "configmap app/LEVEL"; "spec" for the pod's own, "process" for what only the
+	// running process says.
+	Source string `json:"source"`
 	// Secret: the value is from a Secret, or made with one.
 	Secret bool `json:"secret,omitempty"`
 }
@@ -80,6 +83,7 @@ func Resolve(ctx context.Context, reader Reader, w *cluster.FoundWorkload, conta
 		return Environment{}, err
 	}
 	r.env.Container = chosen.Name
+	answer := r.askProcess(chosen.Name)
 	r.links()
 	r.from(chosen.EnvFrom)
 	for _, v := range chosen.Env {
@@ -90,9 +94,36 @@ func Resolve(ctx context.Context, reader Reader, w *cluster.FoundWorkload, conta
 			r.values[name] = link
 		}
 	}
+	switch got := <-answer; {
+	case got.err == nil:
+		r.merge(chosen, got.object)
+	case r.running:
+		r.env.Notes = append(r.env.Notes, "what the image itself sets is missing: "+whyNotRunning(got.err))
+	default:
+		r.env.Notes = append(r.env.Notes, "what the image itself sets is missing")
+	}
 	r.env.Variables = slices.SortedFunc(maps.Values(r.values), func(a, b Variable) int { return cmp.Compare(a.Name, b.Name) })
 	return r.env, nil
 }
+
+// askProcess asks the running process while the spec is being read.
+func (r *resolver) askProcess(container string) <-chan got[map[string]string] {
+	answer := make(chan got[map[string]string], 1)
+	runner, ok := r.reader.(Runner)
+	if !ok || !r.running {
+		answer <- got[map[string]string]{err: errNotAsked}
+		return answer
+	}
+	pod := r.pod
+	go func() {
+		values, err := running(r.ctx, runner, pod, container)
+		answer <- got[map[string]string]{values, err}
+	}()
+	return answer
+}
+
+// errNotAsked says that there is no process that could be asked.
+var errNotAsked = errors.New("the process that runs can't be asked")
 
 // got is what reading an object came to.
 type got[T any] struct {
