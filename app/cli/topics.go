@@ -20,6 +20,8 @@ stable. Progress and warnings for people stay on standard error; --quiet leaves 
   intercepts                    "context", "namespace" and the list "intercepts"
   leave                         the list "left"
   env                           "workload", the list "variables" and, for what could not be read, "missing"
+  activity                      the lists "activity", the newest first, and "problems"
+  settings                      the settings, those that are set
   doctor                        "ok" and the list "checks"
   gateway …                     the state of the gateway
   helper status                 the state of the helper

@@ -42,6 +42,9 @@ type facts struct {
 	asked    bool                 // the helper has been
 	everyone []localapi.Intercept // nil if not known
 
+	// mended is why the last attempt failed, where that is no longer so.
+	mended *problem.Problem
+
 	workloads       uint64
 	work            []localapi.Work
 	settings        localapi.Settings

@@ -188,23 +188,24 @@ func TestTroubles(t *testing.T) {
 		action string // of the only trouble; "-" is none, "" a trouble without a button
 		where  string
 	}{
-		"all is well":            {facts{session: connectedStatus()}, "-", ""},
-		"cancelled":              {failed(is(problem.Cancelled, "")), "-", ""},
-		"no gateway":             {failed(is(problem.GatewayMissing, "")), fixInstallGateway, "dev"},
-		"gateway too old":        {failed(problem.From(session.CheckGatewayVersion("0.2.0", "0.1.0"))), fixUpgradeGateway, "dev"},
-		"this program too old":   {failed(problem.From(session.CheckGatewayVersion("0.1.0", "0.2.0"))), "", "dev"},
-		"route conflict":         {failed(is(problem.RouteConflict, "")), fixMapConflicts, "dev"},
-		"no helper":              {facts{asked: true, helper: localapi.Helper{Problem: is(problem.HelperMissing, "")}}, fixCopy, ""},
-		"no helper, as it tried": {facts{session: localapi.Status{Context: "dev", Problem: is(problem.HelperMissing, "")}, asked: true, helper: localapi.Helper{Problem: is(problem.HelperMissing, "")}}, fixCopy, "dev"},
-		"denied":                 {failed(is(problem.HelperDenied, "")), fixCopy, "dev"},
-		"credentials expired":    {failed(is(problem.Unauthorized, "")), fixConnect, "dev"},
-		"nothing gets through":   {failed(is(problem.NoCarrier, "")), fixDoctor, "dev"},
-		"no such namespace":      {failed(is(problem.NamespaceNotFound, "")), "", "dev"},
-		"settings":               {facts{settingsProblem: is(problem.Usage, "")}, fixSettings, ""},
-		"nobody listens":         {intercepted(localapi.Intercept{Phase: session.InterceptActive, Ports: port(false)}), fixOpenIntercept, "shop/api"},
-		"somebody listens":       {intercepted(localapi.Intercept{Phase: session.InterceptActive, Ports: port(true)}), "-", ""},
-		"suspended":              {intercepted(localapi.Intercept{Phase: session.InterceptSuspended}), fixOpenIntercept, "shop/api"},
-		"refused":                {intercepted(localapi.Intercept{Phase: session.InterceptRefused}), fixLeave, "shop/api"},
+		"all is well":               {facts{session: connectedStatus()}, "-", ""},
+		"cancelled":                 {failed(is(problem.Cancelled, "")), "-", ""},
+		"no gateway":                {failed(is(problem.GatewayMissing, "")), fixInstallGateway, "dev"},
+		"gateway too old":           {failed(problem.From(session.CheckGatewayVersion("0.2.0", "0.1.0"))), fixUpgradeGateway, "dev"},
+		"this program too old":      {failed(problem.From(session.CheckGatewayVersion("0.1.0", "0.2.0"))), "", "dev"},
+		"route conflict":            {failed(is(problem.RouteConflict, "")), fixMapConflicts, "dev"},
+		"no helper":                 {facts{asked: true, helper: localapi.Helper{Problem: is(problem.HelperMissing, "")}}, fixCopy, ""},
+		"no helper, as it tried":    {facts{session: localapi.Status{Context: "dev", Problem: is(problem.HelperMissing, "")}, asked: true, helper: localapi.Helper{Problem: is(problem.HelperMissing, "")}}, fixCopy, "dev"},
+		"denied":                    {failed(is(problem.HelperDenied, "")), fixCopy, "dev"},
+		"the helper is there since": {facts{session: localapi.Status{State: session.Disconnected, Problem: is(problem.HelperMissing, "")}, asked: true}, "-", ""},
+		"credentials expired":       {failed(is(problem.Unauthorized, "")), fixConnect, "dev"},
+		"nothing gets through":      {failed(is(problem.NoCarrier, "")), fixDoctor, "dev"},
+		"no such namespace":         {failed(is(problem.NamespaceNotFound, "")), "", "dev"},
+		"settings":                  {facts{settingsProblem: is(problem.Usage, "")}, fixSettings, ""},
+		"nobody listens":            {intercepted(localapi.Intercept{Phase: session.InterceptActive, Ports: port(false)}), fixOpenIntercept, "shop/api"},
+		"somebody listens":          {intercepted(localapi.Intercept{Phase: session.InterceptActive, Ports: port(true)}), "-", ""},
+		"suspended":                 {intercepted(localapi.Intercept{Phase: session.InterceptSuspended}), fixOpenIntercept, "shop/api"},
+		"refused":                   {intercepted(localapi.Intercept{Phase: session.InterceptRefused}), fixLeave, "shop/api"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := troubles(test.facts, nil, since)
@@ -231,5 +232,28 @@ func TestTroubles(t *testing.T) {
 				t.Errorf("since %v", later[0].Since)
 			}
 		})
+	}
+}
+
+func TestAGatewayThatWasInstalledIsNoLongerMissing(t *testing.T) {
+	missing := problem.New(problem.GatewayMissing, "Install it.", "no gateway runs")
+	b := newBoard()
+	b.update(func(f *facts) {
+		f.session = localapi.Status{State: session.Disconnected, Context: "dev", Problem: missing}
+	})
+	b.update(func(f *facts) { mendGateway(f, "another") })
+	if s, _, _ := b.get(); len(s.Problems) != 1 {
+		t.Errorf("another cluster's: %+v", s.Problems)
+	}
+	b.update(func(f *facts) { mendGateway(f, "dev") })
+	if s, _, _ := b.get(); len(s.Problems) != 0 {
+		t.Errorf("got %+v", s.Problems)
+	}
+	again := *missing
+	b.update(func(f *facts) {
+		f.session = localapi.Status{State: session.Disconnected, Context: "dev", Problem: &again}
+	})
+	if s, _, _ := b.get(); len(s.Problems) != 1 {
+		t.Errorf("a later attempt: %+v", s.Problems)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime/debug"
+	"slices"
 
 	"github.com/fairlead-dev/fairlead/app/localapi"
 	"github.com/fairlead-dev/fairlead/backend/activity"
@@ -61,7 +62,18 @@ func (o *operations) change(ctx context.Context, r localapi.GatewayRequest, prog
 		event = localapi.Event{Kind: activity.Gateway, Level: activity.Trouble, Name: activity.GatewayFailed, Where: cmp.Or(changed.Context, r.Context), Text: c.title + " failed: " + p.Message + ".", Hint: p.Hint}
 	}
 	o.board.note(event)
+	if err == nil {
+		o.board.update(func(f *facts) { mendGateway(f, changed.Context) })
+	}
 	return changed, err
+}
+
+// mendGateway says that what was wrong with the gateway of a context is over.
+func mendGateway(f *facts, context string) {
+	wrong := []problem.Code{problem.GatewayMissing, problem.GatewayVersion, problem.GatewayNotReady}
+	if p := f.session.Problem; p != nil && f.session.Context == context && slices.Contains(wrong, p.Code) {
+		f.mended = p
+	}
 }
 
 func in(context string) string {

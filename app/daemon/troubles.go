@@ -41,7 +41,7 @@ func troubles(f facts, before []localapi.Trouble, now time.Time) []localapi.Trou
 		all = append(all, t)
 	}
 	told := f.session.Problem
-	if told != nil && told.Code != problem.Cancelled {
+	if told != nil && told.Code != problem.Cancelled && !f.isMended(told) {
 		add(told, f.session.Context, fixOf(told, f.session.Context))
 	}
 	if helper := f.helper.Problem; f.asked && helper != nil && (told == nil || told.Code != helper.Code) && f.session.State != session.Connected {
@@ -56,6 +56,12 @@ func troubles(f facts, before []localapi.Trouble, now time.Time) []localapi.Trou
 		add(f.settingsProblem, "", &localapi.Fix{Action: fixSettings, Label: "Open settings"})
 	}
 	return all
+}
+
+// isMended reports whether a problem, which made the last attempt fail, has gone since.
+func (f *facts) isMended(p *problem.Problem) bool {
+	helpers := p.Code == problem.HelperMissing || p.Code == problem.HelperVersion || p.Code == problem.HelperDenied
+	return f.session.State == session.Disconnected && (p == f.mended || helpers && f.asked && f.helper.Problem == nil)
 }
 
 func sameIntercept(a, b *localapi.Fix) bool {
