@@ -244,7 +244,7 @@ await step(page, 'settings are saved field by field', async () => {
   await button('Add a file').click()
   await page.keyboard.type('/missing')
   await page.keyboard.press('Enter')
-  await shown('there is no file /missing')
+  await shown('There is no file /missing.')
   await page.locator('main').evaluate((main) => main.scrollTo(0, 0))
   await look(page, 'settings-wrong')
   await page.getByRole('radio', { name: 'Dark' }).check()

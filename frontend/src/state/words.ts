@@ -16,8 +16,14 @@ export interface View {
   action: 'connect' | 'cancel' | 'disconnect' | 'none'
 }
 
-/** The view of a status. It is undefined before the first one; lost says that there was one, and the daemon is gone. */
-export function view(status: Status | undefined, lost: boolean): View {
+/**
+ * The view of a status, which is undefined before the first one. lost says that the daemon is gone; signedOut, that it
+ * does not know this browser.
+ */
+export function view(status: Status | undefined, lost: boolean, signedOut = false): View {
+  if (signedOut) {
+    return { tone: 'bad', badge: 'Signed out', headline: 'Open Fairlead again to sign in', next: "Run 'fairlead open' in a terminal, or start the Fairlead window.", action: 'none' }
+  }
   if (lost) {
     return {
       tone: 'bad',

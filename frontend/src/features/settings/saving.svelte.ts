@@ -3,6 +3,7 @@ import { SvelteMap } from 'svelte/reactivity'
 import * as api from '../../api/client'
 import type { Problem, Settings } from '../../api/types'
 import { store } from '../../state/store.svelte'
+import { sentence } from '../../state/words'
 
 export type Field = keyof Settings
 
@@ -38,6 +39,6 @@ export class Saving {
   /** What is wrong with a field, for people. */
   error(field: Field): string | undefined {
     const problem = this.problems.get(field)
-    return problem && [problem.message, problem.hint].filter(Boolean).join('. ')
+    return problem && [problem.message, problem.hint ?? ''].map(sentence).filter(Boolean).join(' ')
   }
 }
