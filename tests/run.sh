@@ -4,7 +4,7 @@
 # STAGES='lint unit' limits it to some.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-stages=${STAGES:-lint generate frontend desktop unit programs privileged cluster e2e}
+stages=${STAGES:-lint generate frontend desktop unit programs privileged cluster packages e2e}
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 
@@ -49,6 +49,8 @@ stage_unit() { go_stage unit -race -timeout 15m ./agent/... ./app/... ./backend/
 stage_programs() { command_stage programs make --no-print-directory build; }
 stage_privileged() { go_stage privileged -race -timeout 10m ./tests/privileged/...; }
 stage_cluster() { go_stage cluster -timeout 20m ./tests/cluster/... ./tests/shop/...; }
+# The packages of this machine's architecture, on a laptop under systemd, SysV init and rpm.
+stage_packages() { go_stage packages -timeout 15m ./tests/packages/...; }
 stage_e2e() { go_stage e2e -timeout 40m -p 1 ./tests/e2e/...; }
 
 started=$SECONDS

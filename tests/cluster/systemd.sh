@@ -40,6 +40,7 @@ chmod 755 /run/user
 # What a machine runs at its start does not run here.
 units=/etc/systemd/system
 find $units -mindepth 2 -name "*.service" -o -mindepth 2 -name "*.timer" -o -mindepth 2 -name "*.socket" | xargs -r rm -f
+find $units -mindepth 1 -type d -empty -delete
 for unit in systemd-modules-load systemd-sysctl systemd-binfmt systemd-random-seed systemd-remount-fs systemd-udevd \
 	systemd-udev-trigger systemd-networkd systemd-resolved systemd-timesyncd systemd-hwdb-update systemd-tmpfiles-setup-dev; do
 	ln -sf /dev/null $units/$unit.service

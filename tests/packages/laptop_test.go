@@ -19,6 +19,9 @@ import (
 // systemPath is where an installed program is found.
 const systemPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+// sysvRunlevel is what SysV init tells (runlevel(8)); without systemd, services start in no other.
+const sysvRunlevel = "RUNLEVEL=2"
+
 // laptop is where packages are installed.
 type laptop interface {
 	Command(ctx context.Context, user string, args ...string) *exec.Cmd
@@ -28,7 +31,7 @@ type laptop interface {
 func try(t *testing.T, on laptop, user, script string) (string, int) {
 	t.Helper()
 	command := on.Command(t.Context(), user, "bash", "-c", script)
-	command.Env = append(command.Env, systemPath, "DEBIAN_FRONTEND=noninteractive")
+	command.Env = append(command.Env, systemPath, "DEBIAN_FRONTEND=noninteractive", sysvRunlevel)
 	out, err := command.CombinedOutput()
 	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 		return string(out), failed.ExitCode()
@@ -88,8 +91,8 @@ func connect(t *testing.T, on laptop) {
 // filesScript lists all that a package could leave: files of the system with their owners, modes and, where people
 // change them, sizes. What the package manager itself keeps, and caches of others, do not count.
 const filesScript = `
-find /etc /usr /var /opt /root /run -xdev \( -path /usr/include -o -path /usr/lib/google-cloud-sdk -o -path /usr/local/go -o -path /usr/local/lib -o -path /var/lib/dpkg -o -path /var/log/journal -o -path /var/cache -o -path /var/lib/rpm -o -path /run/systemd -o -path /run/user -o -path /run/log -o -path /root/.cache -o -path /var/lib/systemd/catalog \) -prune \
-	-o -printf '%p %y %m %u:%g\n' | grep -vE '^/etc/[a-z.]*- |/(icon-theme|mimeinfo)\.cache |^/var/log/(dpkg|alternatives)\.log |^/var/log/apt|/\.pwd\.lock |^/run/(utmp|lock)|^/usr/share/(mime|applications|icons/hicolor|metainfo|man|man/man[18]) |^/var/lib/(systemd|rpm|dpkg)( |/timers)'
+find /etc /usr /var /run -xdev \( -path /usr/include -o -path /usr/lib/google-cloud-sdk -o -path /usr/local/go -o -path /usr/local/lib -o -path /var/lib/dpkg -o -path /var/log/journal -o -path /var/cache -o -path /var/lib/rpm -o -path /run/systemd -o -path /run/user -o -path /run/log -o -path /var/lib/systemd/catalog \) -prune \
+	-o -printf '%p %y %m %u:%g\n' | grep -vE '^/etc/[a-z.]*- |/(icon-theme|mimeinfo)\.cache |^/var/log/(dpkg|alternatives)\.log |^/var/log/apt|/\.pwd\.lock |^/run/(utmp|lock)|^/usr/share/(mime|applications|icons/hicolor|metainfo|man|man/man[18]|licenses|zsh/site-functions) |^/var/lib/(systemd|rpm|dpkg)( |/timers)'
 cat /etc/group /etc/passwd
 LC_ALL=C ps -eo user,comm | grep -i fairlead || true
 `
