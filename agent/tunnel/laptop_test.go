@@ -340,7 +340,7 @@ func (l *laptop) dial(address string, port uint16) net.Conn {
 		l.t.Fatalf("dial %s: %v", address, err)
 	}
 	l.t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(60 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(5 * time.Minute)); err != nil {
 		l.t.Fatal(err)
 	}
 	return c

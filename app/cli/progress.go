@@ -12,12 +12,12 @@ import (
 	"golang.org/x/term"
 )
 
-const (
-	// patience is how long work goes on before its progress is shown.
-	patience = 500 * time.Millisecond
-	// frameTime is how long one picture of the spinner stays.
-	frameTime = 100 * time.Millisecond
-)
+// patience is how long work goes on before its progress is shown. Scripts of the tests have more of it, so that a slow
+// machine shows what a quick one does.
+var patience = 500 * time.Millisecond
+
+// frameTime is how long one picture of the spinner stays.
+const frameTime = 100 * time.Millisecond
 
 var frames = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"}
 

@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"fairlead": func() {
 			version = "1.2.3"
+			patience = time.Minute
 			if v := os.Getenv("VERSION"); v != "" {
 				version = v
 			}
