@@ -154,6 +154,10 @@ await step(page, 'other states of the list', async () => {
   await page.getByLabel('Namespace').fill('payments')
   await page.keyboard.press('Enter')
   await shown('may not list deployments.apps in payments')
+  await look(page, 'workloads-not-this-namespace', [wide])
+  await page.getByLabel('Namespace').fill('shop')
+  await page.keyboard.press('Enter')
+  await shown('200 workloads in shop')
 })
 
 const dialog = page.locator('dialog')
@@ -285,7 +289,9 @@ await step(page, 'workloads that are not there, or declare nothing', async () =>
 })
 await step(page, 'intercept by the keyboard alone, and copy the header', async () => {
   await scene('intercepts-none')
-  await go('workloads')
+  await go('clusters')
+  await heading('Clusters')
+  await go('workloads') // a list that failed is tried again
   await table.waitFor()
   await search.focus()
   await page.keyboard.type('orders-api shop')

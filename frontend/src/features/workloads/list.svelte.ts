@@ -37,7 +37,9 @@ export class WorkloadList {
     this.#pace.want()
   }
 
+  /** Tries again. Rights may have been granted meanwhile, so a user who may not list one namespace is asked for all. */
   again(): void {
+    if (this.problem?.code === 'forbidden') this.only = ''
     this.#pace.want()
   }
 
