@@ -94,6 +94,15 @@ test.each([
   ['Run: fairlead gateway install', { text: 'Run this in a terminal:', command: 'fairlead gateway install' }],
   ["Run 'sudo fairlead helper install' on this laptop.", { text: "Run 'sudo fairlead helper install' on this laptop.", command: 'sudo fairlead helper install' }],
   ['See why: kubectl -n fairlead describe pod', { text: 'See why:', command: 'kubectl -n fairlead describe pod' }],
+  [
+    'Install it once with: sudo fairlead helper install. If it is installed, restart its service.',
+    { text: 'Install it once with:', command: 'sudo fairlead helper install', after: 'If it is installed, restart its service.' },
+  ],
+  [
+    'Install it with: fairlead gateway install; or upgrade it with: fairlead gateway upgrade.',
+    { text: 'Install it with:', command: 'fairlead gateway install', after: 'Or upgrade it with: fairlead gateway upgrade.' },
+  ],
+  ['Name one: fairlead settings set kubeconfigs ~/.kube/config.', { text: 'Name one:', command: 'fairlead settings set kubeconfigs ~/.kube/config' }],
   ['Ask an administrator.', { text: 'Ask an administrator.' }],
   ['', { text: '' }],
 ])('hint %o', (hint, want) => expect(hintParts(hint)).toEqual(want))

@@ -171,12 +171,24 @@ export function ago(time: string | undefined, now: number): string {
 /** Milliseconds for people. */
 export const millis = (ms: number) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`
 
+const programs = 'sudo|fairlead|kubectl|helm|systemctl|usermod|aws|gcloud|az'
+const afterColon = new RegExp(`^(.*?): *((?:${programs}) .+?)(?:\\.?$|\\. (?=[A-Z])|; )(.*)$`)
+const inQuotes = new RegExp(`'((?:${programs}) [^']+)'`)
+
+export interface Hint {
+  text: string
+  /** What can be copied. */
+  command?: string
+  /** What is said behind the command. */
+  after?: string
+}
+
 /** A hint, and the command in it that can be copied. */
-export function hintParts(hint: string): { text: string; command?: string } {
+export function hintParts(hint: string): Hint {
   const trimmed = hint.trim()
-  const said = /^(.*?): *((?:sudo|fairlead|kubectl|helm|systemctl|aws|gcloud|az) .+)$/.exec(trimmed)
-  if (said) return { text: said[1] === 'Run' ? 'Run this in a terminal:' : `${said[1]}:`, command: said[2] }
-  const quoted = /'((?:sudo )?(?:fairlead|kubectl|usermod|systemctl) [^']+)'/.exec(trimmed)
+  const [, before, command, after] = afterColon.exec(trimmed) ?? []
+  if (command) return { text: before === 'Run' ? 'Run this in a terminal:' : `${before}:`, command, ...(after && { after: sentence(after) }) }
+  const quoted = inQuotes.exec(trimmed)
   return quoted ? { text: trimmed, command: quoted[1] } : { text: trimmed }
 }
 
