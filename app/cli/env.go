@@ -31,7 +31,8 @@ func (p *program) envCommand() *cobra.Command {
 		GroupID: groupDaily,
 		Short:   "Print the environment variables of a workload",
 		Long: `Print the environment variables that a workload's container has: from its spec, ConfigMaps, Secrets and Services, read with
-your own rights. What can't be read is named with the reason. What the image itself sets is not known.
+your own rights; and where you may run commands in the pod (create pods/exec), from the process that runs there, which has
+those of the image, too. What can't be read is named with the reason.
 
 Values that come from Secrets are left out on a terminal, and with --output json or yaml, unless --show-secrets asks for
 them. Into a file or a pipe the variables are written whole, because a program needs them whole:

@@ -42,6 +42,8 @@ type Image struct {
 	Name string
 	// Binary is the program's file on the machine.
 	Binary string
+	// Links are further names of the program in the image, Variables what it sets besides PATH.
+	Links, Variables []string
 }
 
 // LoadImage puts an image on every node.
@@ -93,8 +95,8 @@ func agentFile(root string) string { return filepath.Join(root, "bin", "fairlead
 // agentImages are what runs in a cluster: the gateway's image, and the sidecars'.
 func agentImages(root, tag string) []Image {
 	return []Image{
-		{AgentRepository + ":" + tag, "fairlead-agent", agentFile(root)},
-		{SidecarRepository + ":" + tag, "fairlead-sidecar", filepath.Join(root, "bin", "fairlead-sidecar")},
+		{Ref: AgentRepository + ":" + tag, Name: "fairlead-agent", Binary: agentFile(root)},
+		{Ref: SidecarRepository + ":" + tag, Name: "fairlead-sidecar", Binary: filepath.Join(root, "bin", "fairlead-sidecar")},
 	}
 }
 
@@ -148,7 +150,7 @@ func (i Image) make() (v1.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make image %s: %w", i.Ref, err)
 	}
-	config := v1.Config{Entrypoint: []string{"/" + i.Name}, User: "65532:65532", Env: []string{"PATH=/"}}
+	config := v1.Config{Entrypoint: []string{"/" + i.Name}, User: "65532:65532", Env: append([]string{"PATH=/"}, i.Variables...)}
 	if image, err = mutate.Config(image, config); err != nil {
 		return nil, fmt.Errorf("configure image %s: %w", i.Ref, err)
 	}
@@ -171,13 +173,18 @@ func (i Image) layer() (v1.Layer, error) {
 	}
 	var files bytes.Buffer
 	writer := tar.NewWriter(&files)
-	for _, entry := range []struct {
+	type entry struct {
 		header tar.Header
 		data   []byte
-	}{
+	}
+	entries := []entry{
 		{tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777}, nil},
 		{tar.Header{Typeflag: tar.TypeReg, Name: i.Name, Mode: 0o755, Size: int64(len(program))}, program},
-	} {
+	}
+	for _, link := range i.Links {
+		entries = append(entries, entry{tar.Header{Typeflag: tar.TypeSymlink, Name: link, Linkname: i.Name, Mode: 0o777}, nil})
+	}
+	for _, entry := range entries {
 		if err := writer.WriteHeader(&entry.header); err != nil {
 			return nil, fmt.Errorf("write layer of image %s: %w", i.Ref, err)
 		}

@@ -278,9 +278,11 @@ func (c *Cluster) startRuntimes(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	images := []Image{{pauseImage, "pause", c.binaries.Pause}, {coreDNSImage, "coredns", c.binaries.CoreDNS}}
+	images := []Image{
+		{Ref: pauseImage, Name: "pause", Binary: c.binaries.Pause}, {Ref: coreDNSImage, Name: "coredns", Binary: c.binaries.CoreDNS},
+	}
 	if !c.config.WithoutShop {
-		images = append(images, Image{ShopImage, "shop", c.binaries.Shop})
+		images = append(images, Image{Ref: ShopImage, Name: "shop", Binary: c.binaries.Shop})
 	}
 	for _, image := range images {
 		if err := c.LoadImage(ctx, image); err != nil {

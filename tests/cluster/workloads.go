@@ -56,7 +56,7 @@ func (c *Cluster) deployAddons(ctx context.Context) error {
 
 // DeployShop creates the sample shop in a namespace, which is created too, and waits until it answers on every node.
 func (c *Cluster) DeployShop(ctx context.Context, namespace string) error {
-	if err := c.LoadImage(ctx, Image{ShopImage, "shop", c.binaries.Shop}); err != nil {
+	if err := c.LoadImage(ctx, Image{Ref: ShopImage, Name: "shop", Binary: c.binaries.Shop}); err != nil {
 		return err
 	}
 	if err := c.applyShop(ctx, namespace); err != nil {

@@ -54,7 +54,9 @@ func prepare() error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, out)
 	}
-	if err := env.Cluster.LoadImage(ctx, cluster.Image{Ref: "fairlead.test/lab:dev", Name: "lab", Binary: lab}); err != nil {
+	if err := env.Cluster.LoadImage(ctx, cluster.Image{
+		Ref: "fairlead.test/lab:dev", Name: "lab", Binary: lab, Links: []string{"cat"}, Variables: []string{"LAB_IMAGE=of the image", "GREETING=of the image"},
+	}); err != nil {
 		return fmt.Errorf("load the image: %w", err)
 	}
 	names, err := fs.Glob(manifests, "testdata/*.yaml")
