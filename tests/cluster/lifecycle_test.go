@@ -61,6 +61,7 @@ func TestClusterLifecycle(t *testing.T) {
 	t.Run("credentials", func(t *testing.T) { checkCredentials(t, c) })
 	t.Run("snapshot", func(t *testing.T) { checkSnapshot(t, c.Laptop(0)) })
 	t.Run("links", func(t *testing.T) { checkLinks(t, c) })
+	t.Run("relay", func(t *testing.T) { checkRelay(t, c.Laptop(0)) })
 	t.Run("API server restart", func(t *testing.T) {
 		if err := c.RestartAPIServer(t.Context()); err != nil {
 			t.Fatal(err)

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // Host is a running host, seen from the machine. It is safe for concurrent use.
@@ -193,6 +194,11 @@ func (h *Host) NetNS() (netns.NsHandle, error) {
 // Dial connects from inside the host's network namespace. Addresses must be numeric; names would be resolved on the
 // machine.
 func (h *Host) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return h.DialAs(ctx, 0, network, address)
+}
+
+// DialAs is Dial with a socket that belongs to a user, by number, as the kernel tells those who ask whose it is.
+func (h *Host) DialAs(ctx context.Context, uid int, network, address string) (net.Conn, error) {
 	type result struct {
 		conn net.Conn
 		err  error
@@ -209,6 +215,11 @@ func (h *Host) Dial(ctx context.Context, network, address string) (net.Conn, err
 		defer handle.Close()
 		if err := netns.Set(handle); err != nil {
 			done <- result{err: fmt.Errorf("enter network namespace of host: %w", err)}
+			return
+		}
+		// A socket is its maker's by the user id for files, which is the thread's own (credentials(7)).
+		if _, err := unix.SetfsuidRetUid(uid); err != nil {
+			done <- result{err: fmt.Errorf("become user %d: %w", uid, err)}
 			return
 		}
 		var dialer net.Dialer

@@ -44,7 +44,7 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(
 		buildCommand(), upCommand(&name), downCommand(&name), statusCommand(&name), laptopCommand(&name), nodeCommand(&name),
 		kubeconfigCommand(&name), loadAgentCommand(&name), imageCommand(), snapshotCommand(&name),
-		impairCommand(&name),
+		impairCommand(&name), relayCommand(&name),
 		linkCommand(&name, "clear", "Undo impair", func(ctx context.Context, l *cluster.Laptop) error { return l.ClearImpairment(ctx) }),
 		linkCommand(&name, "cut", "Drop every packet of a laptop", func(ctx context.Context, l *cluster.Laptop) error { return l.Cut(ctx) }),
 		linkCommand(&name, "unplug", "Take a laptop's carrier away", func(ctx context.Context, l *cluster.Laptop) error { return l.Unplug(ctx) }),
