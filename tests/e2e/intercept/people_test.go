@@ -56,19 +56,7 @@ func TestTwoDevelopersAndOthers(t *testing.T) {
 		}
 		covered(t, replicas)
 	}
-	t.Cleanup(func() {
-		patch := []byte(`{"spec":{"replicas":3}}`)
-		if _, err := env.Cluster.Kubernetes().AppsV1().Deployments("lab").Patch(context.Background(), "lab", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
-			t.Error(err)
-		}
-		harness.Eventually(t, 30*time.Second, "the lab is itself again", func() error {
-			lab, err := env.Cluster.Kubernetes().AppsV1().Deployments("lab").Get(context.Background(), "lab", metav1.GetOptions{})
-			if err != nil || lab.Status.ReadyReplicas != 3 || lab.Status.Replicas != 3 {
-				return fmt.Errorf("%d of %d pods are ready: %v", lab.Status.ReadyReplicas, lab.Status.Replicas, err)
-			}
-			return nil
-		})
-	})
+	t.Cleanup(func() { restoreLab(t) })
 	// Where a pod ended a moment ago, nodes send callers to its address until kube-proxy has written its rules, Fairlead or not.
 	settled := func(t *testing.T) {
 		t.Helper()
@@ -98,6 +86,22 @@ func TestTwoDevelopersAndOthers(t *testing.T) {
 		covered(t, 3)
 		settled(t)
 		each(t)
+	})
+}
+
+// restoreLab gives the lab its three pods back, after what a test did to it.
+func restoreLab(t *testing.T) {
+	t.Helper()
+	patch := []byte(`{"spec":{"replicas":3}}`)
+	if _, err := env.Cluster.Kubernetes().AppsV1().Deployments("lab").Patch(context.Background(), "lab", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		t.Error(err)
+	}
+	harness.Eventually(t, 30*time.Second, "the lab is itself again", func() error {
+		lab, err := env.Cluster.Kubernetes().AppsV1().Deployments("lab").Get(context.Background(), "lab", metav1.GetOptions{})
+		if err != nil || lab.Status.ObservedGeneration != lab.Generation || lab.Status.UpdatedReplicas != 3 || lab.Status.ReadyReplicas != 3 || lab.Status.Replicas != 3 {
+			return fmt.Errorf("%d of %d pods are ready: %v", lab.Status.ReadyReplicas, lab.Status.Replicas, err)
+		}
+		return nil
 	})
 }
 
