@@ -3,10 +3,13 @@
 package desktop
 
 import (
+	"errors"
 	"fmt"
 	"image"
+	"image/color"
 	"maps"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -93,31 +96,54 @@ func TestClickOnTheIcon(t *testing.T) {
 	w.icon().shows(t, tray.Disconnected)
 	w.icon().has(t, "staging")
 	b.watched(t, trayAndPage)
+	clickIcon(t, color.NRGBA{0x7a, 0x83, 0x8f, 0xff})
+	here.screenshot(t, "menu")
+	// dev is the first that can be chosen, staging the second.
+	here.tell(t, "key", "Down", "Down", "Return")
+	b.called(t, "connect staging")
+	w.icon().shows(t, tray.Connected)
+	b.intercept()
+	w.icon().shows(t, tray.Intercepting)
+	w.icon().has(t, "pricing:8080 → 3000", "Leave")
+	clickIcon(t, color.NRGBA{0x8f, 0x55, 0xdc, 0xff})
+	before := len(menuWindows())
+	here.tell(t, "key", "Down", "Down", "Down", "Right") // Disconnect, dev, the intercept: staging can't be chosen
+	eventually(t, "the menu of the intercept", func() error {
+		if menus := menuWindows(); len(menus) <= before {
+			return fmt.Errorf("there are the menus %v", menus)
+		}
+		return nil
+	})
+	here.screenshot(t, "menu-intercepting")
+	here.tell(t, "key", "Up", "Return") // the last: Leave
+	b.called(t, "leave shop/[pricing-ada]")
+}
+
+// clickIcon finds the icon in the panel by its colour, clicks on it, and waits for the menu.
+func clickIcon(t *testing.T, colour color.NRGBA) {
+	t.Helper()
 	var at image.Point
 	eventually(t, "the icon in the panel", func() (err error) {
-		at, err = grey(here.screenshot(t, ""))
+		at, err = middle(here.screenshot(t, ""), colour)
 		return err
 	})
 	here.tell(t, "mousemove", fmt.Sprint(at.X), fmt.Sprint(at.Y), "click", "1")
 	eventually(t, "the menu", func() error {
-		_, err := menuWindow()
-		return err
+		if len(menuWindows()) == 0 {
+			return errors.New("there is none")
+		}
+		return nil
 	})
-	here.screenshot(t, "menu")
-	// Not connected, ---, dev, staging: the first that can be chosen is dev.
-	here.tell(t, "key", "Down", "Down", "Return")
-	b.called(t, "connect staging")
-	w.icon().shows(t, tray.Connected)
 }
 
-// grey finds the icon of the disconnected state in the panel: the middle of the pixels of its colour.
-func grey(picture image.Image) (image.Point, error) {
+// middle finds the middle of the pixels of a colour in the panel.
+func middle(picture image.Image, colour color.NRGBA) (image.Point, error) {
 	var sum image.Point
 	n := 0
 	for y := range 26 {
 		for x := range picture.Bounds().Dx() {
 			r, g, b, _ := picture.At(x, y).RGBA()
-			if near(r, 0x7a) && near(g, 0x83) && near(b, 0x8f) {
+			if near(r, colour.R) && near(g, colour.G) && near(b, colour.B) {
 				sum, n = sum.Add(image.Pt(x, y)), n+1
 			}
 		}
@@ -128,15 +154,17 @@ func grey(picture image.Image) (image.Point, error) {
 	return sum.Div(n), nil
 }
 
-func near(have, want uint32) bool { return max(have>>8, want)-min(have>>8, want) < 16 }
+func near(have uint32, want uint8) bool {
+	return max(have>>8, uint32(want))-min(have>>8, uint32(want)) < 16
+}
 
-// menuWindow finds the window of the panel's menu.
-func menuWindow() (string, error) {
+// menuWindows finds the menus of the panel.
+func menuWindows() []string {
 	out, err := here.try("xdotool", "search", "--onlyvisible", "--class", "wrapper-2.0")
-	if err != nil || out == "" {
-		return "", fmt.Errorf("no menu: %s", out)
+	if err != nil {
+		return nil
 	}
-	return out, nil
+	return strings.Fields(out)
 }
 
 // TestKilledWindow: the window owns nothing.
