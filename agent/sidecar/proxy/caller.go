@@ -60,6 +60,8 @@ type caller struct {
 	wake    chan struct{} // as woken, for when serve does not read
 	decided chan struct{} // closed when it is known what the caller speaks
 	between atomic.Bool   // serve waits for a request, and has read nothing of it
+	long    atomic.Bool   // a body was long enough to be moved within the kernel
+	steady  *steady       // while an event loop serves the connection; conn and tcp are closed then
 }
 
 // serve decides what becomes of the connection, and returns when it has ended.
@@ -315,9 +317,10 @@ func (c *caller) abort() {
 		return
 	}
 	c.aborted = true
-	app, laptop, h2 := c.app, c.laptop, c.h2
+	conn, app, laptop, h2 := c.conn, c.app, c.laptop, c.h2
+	c.giveBack()
 	c.mu.Unlock()
-	reset(c.conn)
+	reset(conn)
 	if app != nil {
 		app.abort()
 	}
@@ -336,10 +339,10 @@ func (c *caller) abort() {
 // finish closes what is still open, in peace.
 func (c *caller) finish() {
 	c.mu.Lock()
-	app, laptop := c.app, c.laptop
+	conn, app, laptop := c.conn, c.app, c.laptop
 	c.closing = true
 	c.mu.Unlock()
-	_ = c.conn.Close()
+	_ = conn.Close()
 	if app != nil {
 		app.close()
 	}

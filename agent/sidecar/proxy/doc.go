@@ -17,6 +17,9 @@
 // h2.go HTTP/2 with prior knowledge (h2peer.go its connections, h2stream.go its requests, h2end.go its ends), raw.go everything
 // else, mirror.go the copies, release.go how connections are let go of.
 //
+// A connection that has become steady, with requests that go to the app one after the other, is served by an event loop instead
+// of goroutines (steady.go, loop_linux.go, batch_linux.go). It is only quicker: whatever is not plain goes back to them.
+//
 // An upgrade of HTTP/1.1 to HTTP/2 (RFC 7540, section 3.2) reaches the app as it is; after it the connection can't be looked
 // into any more. A matched request has the offer taken out, which the caller has to accept.
 //

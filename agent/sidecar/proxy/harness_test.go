@@ -28,6 +28,9 @@ type stage struct {
 
 const testPort = 8080
 
+// settleEarly is how many requests make a connection steady in tests. TestSteady and TestNeverSteady run tests with others.
+var settleEarly = 1
+
 // newStage has an app and a laptop's program serve with the given functions.
 func newStage(t testing.TB, app, laptop func(net.Listener)) *stage {
 	t.Helper()
@@ -49,6 +52,7 @@ func newStage(t testing.TB, app, laptop func(net.Listener)) *stage {
 			s.proxy.Serve(testPort, conn)
 		}
 	})
+	s.proxy.settleAfter = settleEarly
 	t.Cleanup(func() { s.proxy.Drain("Force") })
 	return s
 }

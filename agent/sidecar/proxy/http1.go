@@ -29,6 +29,8 @@ type session struct {
 	mirrors  map[*counts]*mirror
 	kept     []byte
 	scratch  []byte
+	// calm is how many requests in a row were ordinary, settleAfter how many must be.
+	calm, settleAfter int
 }
 
 // outcome says how far the sending of a request got.
@@ -42,7 +44,7 @@ const (
 )
 
 func (c *caller) serveHTTP1() {
-	s := &session{caller: c}
+	s := &session{caller: c, settleAfter: c.proxy.settleAfter}
 	defer s.closeMirrors()
 	for s.readHead() && s.route() {
 	}
@@ -57,7 +59,13 @@ func (s *session) readHead() bool {
 		}
 		switch readRequest(s.in.bytes(), &s.head) {
 		case readWhole:
-			return true
+			if !s.mayBeSteady() {
+				return true
+			}
+			if !s.settle() {
+				return false
+			}
+			continue
 		case readInvalid:
 			s.passUnread()
 			return false
@@ -151,16 +159,12 @@ func (s *session) toApp() bool {
 	last := h.upgrade || isMethod(h.method, "CONNECT")
 	u.expect(asked{head: isMethod(h.method, "HEAD"), connect: isMethod(h.method, "CONNECT")})
 	t := transfer{to: u, body: requestBody(h), mirrors: s.mirrorsOf(s.decision.mirrors)}
-	switch s.send(&t, nil, h.size) {
-	case callerEnded:
-		u.closeWrite()
-		<-u.done
-		return false
-	case upstreamGone:
-		s.drainUntil(u)
-		return false
-	case unreadable:
-		s.pass(u)
+	if last || h.closes || len(t.mirrors) > 0 {
+		s.calm = 0
+	} else {
+		s.calm++
+	}
+	if !s.sentToApp(u, s.send(&t, nil, h.size)) {
 		return false
 	}
 	if last { // what comes next may be another protocol
@@ -172,9 +176,27 @@ func (s *session) toApp() bool {
 	return true
 }
 
+// sentToApp deals with how sending a request to the app went. It reports whether another one can follow.
+func (s *session) sentToApp(u *upstream, got outcome) bool {
+	switch got {
+	case callerEnded:
+		u.closeWrite()
+		<-u.done
+		return false
+	case upstreamGone:
+		s.drainUntil(u)
+		return false
+	case unreadable:
+		s.pass(u)
+		return false
+	}
+	return true
+}
+
 // toLaptop sends the request to the laptop of the decision's rule, or, if that does not take it, to the app.
 func (s *session) toLaptop() bool {
 	h, rule, started := &s.head, s.decision.rule, time.Now()
+	s.calm = 0
 	method, path := string(h.method), string(h.path)
 	repeatable := slices.Contains(idempotent, method)
 	u, reason := s.flow(rule, repeatable, method, path)
@@ -264,19 +286,7 @@ func (s *session) again(t *transfer, request asked, progress outcome, closes boo
 	if progress == upstreamGone {
 		progress = s.sendRest(t)
 	}
-	switch progress {
-	case callerEnded:
-		u.closeWrite()
-		<-u.done
-		return false
-	case upstreamGone:
-		s.drainUntil(u)
-		return false
-	case unreadable:
-		s.pass(u)
-		return false
-	}
-	return true
+	return s.sentToApp(u, progress)
 }
 
 // refuse answers for a laptop that can't, when nobody else can be asked any more.

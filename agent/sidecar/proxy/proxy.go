@@ -41,6 +41,8 @@ type Proxy struct {
 	options Options
 	logger  *slog.Logger
 	log     requestLog
+	// settleAfter is how many ordinary requests make a connection steady.
+	settleAfter int
 
 	mu       sync.Mutex
 	ports    map[uint16]*port // never shrinks: connections outlive the orders for their port
@@ -55,7 +57,7 @@ func New(o Options) *Proxy {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Proxy{options: o, logger: o.Log, ports: map[uint16]*port{}, counts: map[ruleKey]*counts{}, callers: map[*caller]struct{}{}}
+	return &Proxy{options: o, logger: o.Log, ports: map[uint16]*port{}, counts: map[ruleKey]*counts{}, callers: map[*caller]struct{}{}, settleAfter: settleAfter}
 }
 
 // SetPorts replaces the rules; those for UDP are none of its business. Open connections follow at their next request. The

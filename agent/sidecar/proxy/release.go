@@ -55,6 +55,9 @@ func (c *caller) closeIdle() bool {
 	switch {
 	case c.closing || c.aborted || c.h2 != nil:
 		return true
+	case c.steady != nil:
+		c.giveBack()
+		return false
 	case !c.raw && !c.between.Load():
 		return false
 	case c.tcp == nil:

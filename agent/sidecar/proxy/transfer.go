@@ -96,6 +96,7 @@ func (s *session) sendRest(t *transfer) outcome {
 // splice moves n bytes of the body within the kernel.
 func (s *session) splice(t *transfer, n int64) outcome {
 	s.in.free()
+	s.long.Store(true)
 	moved, err := io.CopyN(t.to.tcp, s.tcp, n)
 	t.body.skip(moved)
 	switch {

@@ -47,6 +47,7 @@ type upstream struct {
 	head response
 	body body
 	busy bool // within a body
+	pausing
 
 	// Guarded by caller.mu.
 	pending []asked
@@ -56,7 +57,7 @@ type upstream struct {
 }
 
 func newUpstream(c *caller, r *rule) *upstream {
-	return &upstream{caller: c, rule: r, ready: make(chan struct{}), gone: make(chan struct{}), done: make(chan struct{})}
+	return &upstream{caller: c, rule: r, ready: make(chan struct{}), gone: make(chan struct{}), done: make(chan struct{}), pausing: newPausing()}
 }
 
 // connected says how connecting went.
@@ -89,26 +90,26 @@ func (u *upstream) await() error {
 
 // close closes the connection, now or when it is there.
 func (u *upstream) close() {
-	if u.shut() {
-		_ = u.conn.Close()
+	if conn := u.shut(); conn != nil {
+		_ = conn.Close()
 	}
 }
 
 func (u *upstream) abort() {
-	if u.shut() {
-		reset(u.conn)
+	if conn := u.shut(); conn != nil {
+		reset(conn)
 	}
 }
 
-// shut notes that nobody needs the connection, and reports whether it is there.
-func (u *upstream) shut() bool {
+// shut notes that nobody needs the connection, and returns it if it is there.
+func (u *upstream) shut() net.Conn {
 	u.caller.mu.Lock()
 	defer u.caller.mu.Unlock()
 	if !u.closed {
 		u.closed = true
 		close(u.gone)
 	}
-	return u.conn != nil
+	return u.conn
 }
 
 // closeWrite says that the caller has sent everything.
@@ -160,10 +161,20 @@ type callerError struct{ error }
 // step reads once and gives the caller what it can.
 func (u *upstream) step() error {
 	c := u.caller
+	unread := u.unread
+	u.unread = false
+	if err := u.settleUnsent(); err != nil {
+		return err
+	}
 	if c.rawFrom(u) {
 		return u.copyRaw()
 	}
-	_, err := u.in.read(u.conn)
+	var err error
+	if !unread {
+		if _, err = u.in.read(u.conn); u.rest(err) {
+			return nil
+		}
+	}
 	if err != nil && u.in.len() == 0 {
 		return err
 	}
@@ -273,6 +284,7 @@ func (u *upstream) bulk() error {
 		return nil
 	}
 	u.in.free()
+	c.long.Store(true)
 	if n < 0 {
 		if _, err := io.Copy(c.tcp, u.tcp); err != nil {
 			return err
