@@ -72,10 +72,12 @@ bench: build ## Measure against the plain route and kubectl port-forward; prints
 	@build/install-deps.sh
 	go run ./tests/bench
 
-.PHONY: demo demo-down
+.PHONY: demo demo-ui demo-down
 # A KUBECONFIG of the environment does not count: the demo must not touch somebody's cluster unasked.
-demo: ## A cluster, a shop and a connected laptop, with one command; KUBECONFIG=… uses your own cluster
+demo: ## A cluster, a shop, a connected laptop and its page, with one command; KUBECONFIG=… uses your own cluster
 	@DEMO_KUBECONFIG='$(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG))' build/demo.sh up
+demo-ui: ## A new address of the demo's page
+	@DEMO_KUBECONFIG='$(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG))' build/demo.sh ui
 demo-down: ## Take the demo down
 	@DEMO_KUBECONFIG='$(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG))' build/demo.sh down
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# make demo, make demo-down: a real cluster on this machine with a shop in it and a laptop that joins it; or, with
-# KUBECONFIG given on make's command line, this machine joins the cluster of that file.
+# make demo, make demo-ui, make demo-down: a real cluster on this machine with a shop in it and a laptop that joins it; or,
+# with KUBECONFIG given on make's command line, this machine joins the cluster of that file. Both end in the page.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.cluster/toolchain/bin:$PATH"
@@ -20,6 +20,35 @@ show() {
 
 on_laptop() { make --no-print-directory laptop NAME="$name" CMD="$1"; }
 on_this_machine() { PATH="$PWD/bin:$PATH" KUBECONFIG="$kubeconfig" bash -c "$1"; }
+
+# Opens an address in the browser of whoever sits here, if there is a display. Root alone has no browser to speak of.
+browse() {
+	[ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && command -v xdg-open >/dev/null || return 1
+	if [ "$(id -u)" = 0 ]; then
+		[ -n "${SUDO_USER:-}" ] && setsid sudo -u "$SUDO_USER" --preserve-env="$session" xdg-open "$1" >/dev/null 2>&1 &
+	else
+		setsid xdg-open "$1" >/dev/null 2>&1 &
+	fi
+}
+# What a browser needs of its session.
+session=DISPLAY,WAYLAND_DISPLAY,XAUTHORITY,XDG_RUNTIME_DIR,DBUS_SESSION_BUS_ADDRESS
+
+# The page is on the laptop's loopback; this machine's gets the same port, so that the address is the same.
+own_cluster_page() {
+	local address port
+	address=$(on_laptop "fairlead open --print $1")
+	port=$(sed -n 's|^http://127\.0\.0\.1:\([0-9]*\)/.*|\1|p' <<<"$address")
+	[ -n "$port" ] || { echo "There is no address of the page in: $address" >&2; return 1; }
+	.cluster/bin/cluster --name "$name" relay --port "$port" --background
+	if browse "$address"; then
+		echo "The page opens in your browser. If it does not, 'make demo-ui' prints a new address."
+	else
+		printf 'Open this in a browser on this machine (once, within a minute; make demo-ui prints a new one):\n\n  \033[1m%s\033[0m\n' "$address"
+	fi
+}
+
+# The dialog of an intercept of the catalog, filled in.
+catalog_link="'fairlead://intercept?namespace=shop&workload=catalog&port=http'"
 
 # The cluster of this repository: everything is in network namespaces, and this machine's own network stays as it is.
 own_cluster_up() {
@@ -44,13 +73,21 @@ own_cluster_up() {
 	show fairlead intercept catalog --key demo --port 8080:http
 	show curl -sS http://front.shop/
 	show "curl -sS -H 'x-fairlead: demo' http://front.shop/"
+	show fairlead leave catalog
+	say "7. The same by clicks: connected, and the dialog of an intercept of the catalog is filled in"
+	cat <<TEXT
+Choose the program 'shop' on port 8080, which still listens on the laptop, and press Intercept. The page then has the
+curl to try; run it on the laptop: make laptop NAME=$name CMD="curl …"
+
+TEXT
+	own_cluster_page "$catalog_link"
 	cat <<TEXT
 
 Try next:
+  make demo-ui                              a new address of the page
   make laptop NAME=$name                      a shell on the laptop; fairlead, kubectl and shop are on its PATH
   make laptop NAME=$name CMD='fairlead status'
   make laptop NAME=$name CMD='fairlead intercepts'
-  make laptop NAME=$name CMD='fairlead leave catalog'
   make laptop NAME=$name CMD='fairlead disconnect'
   make demo-down                            takes everything down
 TEXT
@@ -82,6 +119,8 @@ given_cluster_up() {
 	show fairlead connect
 	show fairlead status
 	show fairlead list -A
+	say "4. The page"
+	show fairlead open
 	cat <<TEXT
 
 Any service of the cluster answers by name now: curl http://SERVICE.NAMESPACE/
@@ -104,7 +143,7 @@ given_cluster_down() {
 # Network namespaces and containers are root's; joining a cluster of one's own is not.
 if [ -z "$kubeconfig" ] && [ "$(id -u)" != 0 ]; then
 	echo "The demo's cluster is made of network namespaces and containers, which takes root:"
-	exec sudo --preserve-env=DEMO_KUBECONFIG env "PATH=$PATH" "$PWD/build/demo.sh" "$@"
+	exec sudo --preserve-env="DEMO_KUBECONFIG,$session" env "PATH=$PATH" "$PWD/build/demo.sh" "$@"
 fi
 
 case ${1:-up} in
@@ -113,11 +152,14 @@ up)
 	make --no-print-directory build
 	if [ -n "$kubeconfig" ]; then given_cluster_up; else own_cluster_up; fi
 	;;
+ui)
+	if [ -n "$kubeconfig" ]; then run=on_this_machine && show fairlead open; else own_cluster_page ''; fi
+	;;
 down)
 	if [ -n "$kubeconfig" ]; then given_cluster_down; else make --no-print-directory cluster-down NAME="$name"; fi
 	;;
 *)
-	echo "usage: build/demo.sh up|down" >&2
+	echo "usage: build/demo.sh up|ui|down" >&2
 	exit 2
 	;;
 esac

@@ -235,7 +235,8 @@ func (c *Cluster) prepareLaptops(ctx context.Context) error {
 		return err
 	}
 	for name, program := range map[string]string{"kubectl": c.binaries.Kubernetes, "shop": c.binaries.Shop} {
-		if err := os.Symlink(program, filepath.Join(tools, name)); err != nil && !errors.Is(err, fs.ErrExist) {
+		// A process is shown under the name of its file, which a symbolic link does not give.
+		if err := os.Link(program, filepath.Join(tools, name)); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("put %s on the laptops: %w", name, err)
 		}
 	}
