@@ -50,11 +50,12 @@ type process struct {
 // List returns the programs that wait for connections, by port and protocol. Sockets on the addresses in own, those of the
 // tunnel, are Fairlead's. note says what the system does not tell; empty if it tells everything.
 func List(ctx context.Context, own []netip.Addr) (programs []Program, note string, err error) {
-	sockets, processes, note, err := look(ctx)
+	sockets, processes, err := look(ctx)
 	if err != nil {
-		return []Program{}, note, err
+		return []Program{}, "", err
 	}
-	return assemble(sockets, processes, own), note, nil
+	programs = assemble(sockets, processes, own)
+	return programs, untold(programs), nil
 }
 
 // assemble makes the list: a program that listens in the same way on several addresses, such as on both families, is there

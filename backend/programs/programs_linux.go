@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,7 +47,7 @@ func Listens(protocol string, at netip.AddrPort) (listens, known bool) {
 }
 
 // look reads the tables, and of this user's processes which sockets they have.
-func look(ctx context.Context) ([]socket, map[int]process, string, error) {
+func look(ctx context.Context) ([]socket, map[int]process, error) {
 	var sockets []socket
 	places := map[uint64]int{} // of an inode in sockets
 	ephemeral := firstEphemeral()
@@ -70,17 +71,19 @@ func look(ctx context.Context) ([]socket, map[int]process, string, error) {
 		}
 	}
 	if len(sockets) == 0 && failed != nil {
-		return nil, nil, "", fmt.Errorf("read the kernel's table of sockets: %w", failed)
+		return nil, nil, fmt.Errorf("read the kernel's table of sockets: %w", failed)
 	}
 	delete(places, 0)
 	processes := owners(ctx, places, sockets)
-	note := ""
-	for _, s := range sockets {
-		if s.pid == 0 {
-			note = "Programs of other users of this machine, such as those in containers, are shown without their names: the system does not tell them."
-		}
+	return sockets, processes, ctx.Err()
+}
+
+// untold says what the system does not tell of programs.
+func untold(programs []Program) string {
+	if slices.ContainsFunc(programs, func(p Program) bool { return p.PID == 0 }) {
+		return "Programs of other users of this machine, such as those in containers, are shown without their names: the system does not tell them."
 	}
-	return sockets, processes, note, ctx.Err()
+	return ""
 }
 
 // owners finds out whose sockets they are, as far as this user may see it. A socket that several processes share is that of

@@ -24,7 +24,7 @@ const (
 )
 
 // look asks the system for its tables, and for the programs of this user by their names.
-func look(ctx context.Context) ([]socket, map[int]process, string, error) {
+func look(ctx context.Context) ([]socket, map[int]process, error) {
 	var sockets []socket
 	for _, wanted := range []struct {
 		table  *windows.LazyProc
@@ -37,7 +37,7 @@ func look(ctx context.Context) ([]socket, map[int]process, string, error) {
 	} {
 		table, err := readTable(wanted.table, wanted.family, wanted.class)
 		if err != nil {
-			return nil, nil, "", err
+			return nil, nil, err
 		}
 		for _, s := range wanted.layout.parse(table) {
 			if s.at.Port() != 0 && (s.protocol == "TCP" || s.at.Port() < firstEphemeral || !s.at.Addr().IsUnspecified()) {
@@ -51,7 +51,7 @@ func look(ctx context.Context) ([]socket, map[int]process, string, error) {
 			processes[s.pid] = process{name: nameOf(uint32(s.pid))}
 		}
 	}
-	return sockets, processes, "Command lines and folders are not shown on Windows.", ctx.Err()
+	return sockets, processes, ctx.Err()
 }
 
 // readTable calls one of the two functions with a buffer that is large enough.
@@ -89,3 +89,6 @@ func nameOf(pid uint32) string {
 	}
 	return filepath.Base(windows.UTF16ToString(buffer[:size]))
 }
+
+// untold says what is not found out of programs here.
+func untold([]Program) string { return "Command lines and folders are not shown on Windows." }
