@@ -131,7 +131,7 @@ func (l *loader) ask(ctx context.Context) (server string, err error) {
 		return "", fmt.Errorf("read the answer: %w", err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s: %.200s", response.Status, text)
+		return "", fmt.Errorf("%s: %.500s", response.Status, text)
 	}
 	if l.field == "" {
 		return response.Header.Get(serverHeader), nil

@@ -159,9 +159,16 @@ func TestChaos(t *testing.T) {
 	for name, l := range map[string]*load{"others through the front": others, "others who post": posts, "the developer's own": own} {
 		result := l.stop(t)
 		t.Logf("%s: %d requests, %d failed, slowest %.1f s, answered by %v", name, result.Requests, result.Failed, result.Slowest, result.Servers)
-		failures := slices.DeleteFunc(result.Failures, func(failure string) bool { return cutByKill(failure, kills) })
-		if cut := len(result.Failures) - len(failures); cut > 0 {
-			t.Logf("%s: %d requests were inside a sidecar's process when that was killed", name, cut)
+		var failures, cut []string
+		for _, failure := range result.Failures {
+			if cutByKill(failure, kills) {
+				cut = append(cut, failure)
+			} else {
+				failures = append(failures, failure)
+			}
+		}
+		if len(cut) > 0 {
+			t.Logf("%s: %d requests were inside a sidecar's process when that was killed:\n%s", name, len(cut), strings.Join(cut, "\n"))
 		}
 		// A kept connection is closed when it is idle, so that its caller opens a new one. A request that is on the wire at that
 		// moment is reset, as with every server that closes idle connections; clients repeat those that they may, which a
