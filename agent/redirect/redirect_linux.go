@@ -17,11 +17,13 @@ import (
 
 // Redirect is the attachment to the network namespace of this process. It is safe for concurrent use.
 type Redirect struct {
-	listeners []*net.TCPListener
+	listeners []*listener
+	alive     *life
 
 	mu         sync.Mutex
 	programs   *ebpf.Collection
 	attachment link.Link
+	first      closedFirst
 	egress     []link.Link
 	datagrams  map[uint16]*Datagrams
 	on         map[uint32]uint32 // what the map ports holds
@@ -38,7 +40,7 @@ func Open() (*Redirect, error) {
 	if err != nil {
 		return nil, explain("load the BPF program", "sk_lookup", "5.9", err)
 	}
-	r := &Redirect{programs: programs, datagrams: map[uint16]*Datagrams{}, on: map[uint32]uint32{}, used: map[uint32]bool{}}
+	r := &Redirect{programs: programs, alive: newLife(programs.Maps[stampName]), datagrams: map[uint16]*Datagrams{}, on: map[uint32]uint32{}, used: map[uint32]bool{}}
 	if err := r.open(); err != nil {
 		_ = r.Close()
 		return nil, err
@@ -51,9 +53,12 @@ func (r *Redirect) open() error {
 	if err != nil {
 		return err
 	}
-	r.listeners = listeners
-	for _, listener := range listeners {
-		if err := r.store(socketIndex(listener.Addr()), listener); err != nil {
+	for _, socket := range listeners {
+		r.listeners = append(r.listeners, &listener{TCPListener: socket})
+		if err := r.store(socketIndex(socket.Addr()), socket); err != nil {
+			return err
+		}
+		if err := r.first.socket(socket); err != nil {
 			return err
 		}
 	}
@@ -67,7 +72,7 @@ func (r *Redirect) open() error {
 		return explain("attach the BPF program", "sk_lookup", "5.9", err)
 	}
 	r.attachment = attachment
-	return nil
+	return r.first.attachment(attachment)
 }
 
 // Indices of the listening sockets in the map; datagram sockets come behind.
@@ -104,12 +109,21 @@ func (r *Redirect) store(index uint32, socket syscall.Conn) error {
 	return nil
 }
 
-// Listeners have the redirected connections. The local address of one that they accept is the one that was called. They are
-// closed by Close.
-func (r *Redirect) Listeners() []*net.TCPListener { return r.listeners }
+// Listeners have the redirected connections, which are *net.TCPConn. The local address of one is the one that was called.
+// Whoever uses the Redirect accepts all the time: while connections wait for it, nothing is redirected any more after 1.5 s. They
+// are closed by Close.
+func (r *Redirect) Listeners() []net.Listener {
+	var list []net.Listener
+	for _, l := range r.listeners {
+		list = append(list, l)
+	}
+	return list
+}
 
 // Set makes the ports, and no others, redirected. Each port changes at once; connections that exist stay where they are. For a
 // port of UDP, Datagrams must have been called. After an error each port is as before or as asked.
+//
+// Redirects are in force while this process gives signs of life, which it does by itself as long as it runs.
 func (r *Redirect) Set(ports []Port) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,6 +151,9 @@ func (r *Redirect) Set(ports []Port) error {
 			return fmt.Errorf("end a redirect: %w", err)
 		}
 		delete(r.on, key)
+	}
+	if err := r.alive.set(len(wanted) > 0, r.listeners); err != nil {
+		return err
 	}
 	for key, index := range wanted {
 		if present, there := r.on[key]; there && present == index {
@@ -186,7 +203,7 @@ func (r *Redirect) Close() error {
 		return nil
 	}
 	r.closed = true
-	var errs []error
+	errs := []error{r.alive.set(false, nil), r.first.close()}
 	if r.attachment != nil {
 		errs = append(errs, r.attachment.Close())
 	}

@@ -22,7 +22,7 @@ type Redirect struct{}
 func Open() (*Redirect, error) { return nil, errLinux }
 
 // Listeners are none.
-func (*Redirect) Listeners() []*net.TCPListener { return nil }
+func (*Redirect) Listeners() []net.Listener { return nil }
 
 // Set fails.
 func (*Redirect) Set([]Port) error { return errLinux }

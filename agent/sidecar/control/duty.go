@@ -29,7 +29,7 @@ type Proxy interface {
 
 // Redirect hands new connections and datagrams of ports to the sidecar's sockets.
 type Redirect interface {
-	Listeners() []*net.TCPListener
+	Listeners() []net.Listener
 	Set([]redirect.Port) error
 	Datagrams(port uint16) (Datagrams, error)
 	Close() error

@@ -88,7 +88,7 @@ func (m *machine) happened() string {
 
 type fakeRedirect struct{ *machine }
 
-func (r fakeRedirect) Listeners() []*net.TCPListener { return nil }
+func (r fakeRedirect) Listeners() []net.Listener { return nil }
 func (r fakeRedirect) Datagrams(port uint16) (Datagrams, error) {
 	return nil, errors.New("no datagrams")
 }
