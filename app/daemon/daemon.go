@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -88,7 +90,10 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener, c Config) err
 	calls, endCalls := context.WithCancel(context.WithoutCancel(ctx))
 	defer endCalls()
 	attendance := newAttendance(c.Idle, d.isDisconnected)
-	d.pages = web.New(web.Config{Backend: d, Page: frontend.Files(), Log: d.log, Context: calls, Count: attendance.count})
+	d.pages = web.New(web.Config{
+		Backend: d, Page: frontend.Files(), Log: d.log, Context: calls, Count: attendance.count,
+		State: pagesFile(c),
+	})
 	server := &http.Server{
 		Handler:           attendance.count(localapi.Handler(d, d.log)),
 		BaseContext:       func(net.Listener) context.Context { return calls },
@@ -97,6 +102,9 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener, c Config) err
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
+	if err := d.pages.Resume(); err != nil {
+		d.log.Warn("open pages of an earlier daemon can't come back", "error", err)
+	}
 	d.log.Info("serving", "socket", d.version.Socket, "version", d.version.Version, "pid", d.version.PID)
 	c.Ready()
 
@@ -120,6 +128,18 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener, c Config) err
 		return fmt.Errorf("serve the local API: %w", failed)
 	}
 	return nil
+}
+
+// pagesFile is where it is kept which pages may come back: beside the socket, or beside the log where the socket is no file.
+func pagesFile(c Config) string {
+	beside := c.Socket
+	if strings.HasPrefix(beside, `\\`) {
+		beside = c.LogFile
+	}
+	if beside == "" {
+		return ""
+	}
+	return filepath.Join(filepath.Dir(beside), "pages.json")
 }
 
 // drain lets calls that are about to be answered end, then ends the others.

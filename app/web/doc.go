@@ -12,6 +12,9 @@
 //     other sites); one that changes something must have an Origin.
 //   - On Linux the kernel says whose the connection is: other users of the machine are turned away before they are heard,
 //     also those who read the address off the command line of the browser.
+//   - A page that is open when the daemon ends comes back to the next one, which serves the same port if it can: the page signs
+//     a challenge with a key that only this document has, and gets another path and another cookie. The file that says which
+//     pages those are, 0600 and beside the daemon's socket, has nothing in it that opens anything.
 //   - The Content-Security-Policy allows what the page brings itself and nothing else, and no script in HTML.
 //
 // The package must not do anything that the local API does not do, and knows nothing of what is on the page.

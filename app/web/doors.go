@@ -66,12 +66,24 @@ func (d *doors) enter(secret string) (visit, bool) {
 		if d.now().After(t.expires) {
 			return visit{}, false
 		}
-		v := visit{path: rand.Text(), cookie: rand.Text(), shell: t.shell}
-		d.visits = append(d.visits, v)
-		d.visits = d.visits[max(0, len(d.visits)-maxVisits):]
-		return v, true
+		return d.welcome(t.shell), true
 	}
 	return visit{}, false
+}
+
+// admit makes a visit of a page that has come back.
+func (d *doors) admit(shell localapi.PageRequest) visit {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.welcome(shell)
+}
+
+// welcome makes a visit. The lock is held.
+func (d *doors) welcome(shell localapi.PageRequest) visit {
+	v := visit{path: rand.Text(), cookie: rand.Text(), shell: shell}
+	d.visits = append(d.visits, v)
+	d.visits = d.visits[max(0, len(d.visits)-maxVisits):]
+	return v
 }
 
 // visitor returns the visit of a path, if the cookie goes with it.

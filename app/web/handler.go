@@ -28,6 +28,8 @@ func (s *Server) handler(host string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /open", s.open)
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("POST /return/challenge", s.challenge)
+	mux.HandleFunc("POST /return", s.comeBack)
 	mux.HandleFunc("/visit/{path}/", s.visit)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { notice(w, http.StatusNotFound, lostNotice) })
 	return guard(host, mux)
@@ -80,13 +82,19 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request) {
 		notice(w, http.StatusForbidden, usedNotice)
 		return
 	}
-	page := "/visit/" + v.path + "/"
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: v.cookie, Path: page, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+	page := letIn(w, v)
 	if at := r.URL.Query().Get("at"); place.MatchString(at) {
 		page += "#" + at
 	}
 	w.Header().Set("Refresh", "0; url="+page)
 	notice(w, http.StatusOK, message{Title: "Fairlead", Link: page}) // nearly empty: it is seen for a blink
+}
+
+// letIn gives the browser the cookie of a visit, and returns the path of its page.
+func letIn(w http.ResponseWriter, v visit) string {
+	page := "/visit/" + v.path + "/"
+	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: v.cookie, Path: page, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+	return page
 }
 
 // visit serves a browser that has the cookie of its path.
@@ -99,7 +107,7 @@ func (s *Server) visit(w http.ResponseWriter, r *http.Request) {
 	}
 	rest := strings.TrimPrefix(r.URL.Path, "/visit/"+r.PathValue("path"))
 	switch {
-	case !ok && strings.HasPrefix(rest, "/v1/"):
+	case !ok && (strings.HasPrefix(rest, "/v1/") || rest == "/return"):
 		http.Error(w, "This browser is not known. Run 'fairlead open' for a new address.", http.StatusUnauthorized)
 	case !ok:
 		notice(w, http.StatusForbidden, lostNotice)
@@ -107,6 +115,8 @@ func (s *Server) visit(w http.ResponseWriter, r *http.Request) {
 		r, end := detached(withPath(r, rest), s.config.Context, rest)
 		defer end()
 		localapi.Handler(fromShell{s.config.Backend, v.shell}, s.config.Log).ServeHTTP(w, r)
+	case r.Method == http.MethodPost && rest == "/return":
+		s.remember(w, r, v)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "The page can only be read.", http.StatusMethodNotAllowed)

@@ -31,14 +31,18 @@ type Config struct {
 	Log     *slog.Logger
 	// Context ends the calls of browsers when it is done.
 	Context context.Context
+	// State is the file that lets open pages come back to the daemon after this one; "" keeps nothing. Its folder must be
+	// the user's own.
+	State string
 	// Count, if set, gets the handler and returns one that counts calls.
 	Count func(http.Handler) http.Handler
 }
 
 // Server serves the page from the first Open on. It is safe for concurrent use.
 type Server struct {
-	config Config
-	doors  *doors
+	config  Config
+	doors   *doors
+	returns *returns
 
 	mu     sync.Mutex
 	server *http.Server // nil until the first Open
@@ -47,20 +51,33 @@ type Server struct {
 }
 
 // New returns a server that does not listen yet.
-func New(c Config) *Server { return &Server{config: c, doors: newDoors(time.Now)} }
+func New(c Config) *Server {
+	return &Server{config: c, doors: newDoors(time.Now), returns: &returns{file: c.State, now: time.Now}}
+}
+
+// Resume serves the page where an earlier daemon did, if pages may come back from there. If something else has that port
+// by now, they can't.
+func (s *Server) Resume() error {
+	host, err := s.returns.load()
+	if err != nil || host == "" {
+		return err
+	}
+	_, err = s.listen(host)
+	return err
+}
 
 // Open returns an address under which a browser opens the page once. What r says of the caller's shell goes with what
 // that browser asks for.
 func (s *Server) Open(r localapi.PageRequest) (localapi.Page, error) {
-	host, err := s.listen()
+	host, err := s.listen("127.0.0.1:0")
 	if err != nil {
 		return localapi.Page{}, err
 	}
 	return localapi.Page{URL: "http://" + host + "/open?token=" + s.doors.issue(r)}, nil
 }
 
-// listen listens unless it does already, and returns the address and port.
-func (s *Server) listen() (string, error) {
+// listen listens at an address unless it listens already, and returns the address and port.
+func (s *Server) listen(address string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -69,7 +86,7 @@ func (s *Server) listen() (string, error) {
 	case s.server != nil:
 		return s.host, nil
 	}
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	listener, err := net.Listen("tcp4", address)
 	if err != nil {
 		return "", fmt.Errorf("serve the page: %w", err)
 	}
@@ -78,6 +95,7 @@ func (s *Server) listen() (string, error) {
 		handler = s.config.Count(handler)
 	}
 	s.host = listener.Addr().String()
+	s.returns.serve(s.host)
 	s.server = &http.Server{
 		Handler:           handler,
 		BaseContext:       func(net.Listener) context.Context { return s.config.Context },

@@ -11,6 +11,9 @@ import (
 	"github.com/fairlead-dev/fairlead/backend/problem"
 )
 
+// kubeconfigVariable is how a variable of the environment begins that names kubeconfig files.
+const kubeconfigVariable = "KUBECONFIG="
+
 // fromShell is a Backend that takes the environment and the folder of a shell for requests without them: a browser has
 // neither, and kubeconfigs and credential plugins are found by them.
 type fromShell struct {
@@ -31,7 +34,7 @@ func (f fromShell) environment() []string {
 	if len(f.Backend.Settings().Kubeconfigs) == 0 {
 		return f.shell.Environment
 	}
-	return slices.DeleteFunc(slices.Clone(f.shell.Environment), func(v string) bool { return strings.HasPrefix(v, "KUBECONFIG=") })
+	return slices.DeleteFunc(slices.Clone(f.shell.Environment), func(v string) bool { return strings.HasPrefix(v, kubeconfigVariable) })
 }
 
 func (f fromShell) Connect(ctx context.Context, r localapi.ConnectRequest) error {

@@ -56,6 +56,8 @@ func newFake() *fake {
 	f.reset()
 	f.mux.HandleFunc("GET /v1/watch", f.watch)
 	f.mux.HandleFunc("POST /fake/scene", f.scene)
+	// Pages name a key to come back; this daemon knows none of them later.
+	f.mux.HandleFunc("POST /return", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	f.mux.Handle("/", http.FileServerFS(frontend.Files()))
 	return f
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How the page calls: JSON requests, and server-sent events as the answer to a request. Addresses are relative: the page
 // lies beside the API, under a path of this browser.
+import { comeBack, keepWayBack } from './return'
 import type { Failure, Problem, Progress } from './types'
 
 /** What went wrong, in words for people. */
@@ -132,6 +133,7 @@ export function follow<Data>(path: string, name: string, onData: (data: Data) =>
     const own = (source = new EventSource(path))
     own.addEventListener(name, (event) => {
       wait = retryFirst
+      void keepWayBack()
       onData(JSON.parse((event as MessageEvent<string>).data) as Data)
     })
     own.addEventListener('error', () => void again(own))
@@ -140,6 +142,10 @@ export function follow<Data>(path: string, name: string, onData: (data: Data) =>
     own.close()
     // An EventSource does not tell why. Ask, so that people read the right thing.
     const why = await get('v1/version').then(() => unreachable, problemOf)
+    if (why.code === unknownBrowser.code && (await comeBack())) {
+      if (!ended) open()
+      return
+    }
     if (ended) return
     onLost(why)
     timer = setTimeout(open, wait)

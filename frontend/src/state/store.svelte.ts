@@ -64,6 +64,8 @@ export class Store {
     const known = this.snapshot
     const same = known?.daemon.started === snapshot.daemon.started
     if (same && snapshot.revision < known.revision) return
+    // Another version brings its own page; this one comes back before it, so that it need not be opened anew.
+    if (known && known.daemon.version !== snapshot.daemon.version) location.reload()
     if (!same) {
       this.life++
       this.#rates = new Rates()
