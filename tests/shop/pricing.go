@@ -11,8 +11,10 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
@@ -88,4 +90,30 @@ func pricingHandler(self identity) http.Handler {
 		}
 		web.ServeHTTP(w, r)
 	})
+}
+
+// prices asks pricing, over one kept connection, as most programs that speak gRPC do.
+type prices struct{ conn *grpc.ClientConn }
+
+func newPrices(address string) (prices, error) {
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return prices{}, fmt.Errorf("address of pricing: %w", err)
+	}
+	return prices{conn}, nil
+}
+
+// quote asks on behalf of the request r, whose tracing headers it hands on.
+func (p prices) quote(r *http.Request, item string) (string, error) {
+	ctx := r.Context()
+	for _, name := range propagated {
+		for _, value := range r.Header[name] {
+			ctx = metadata.AppendToOutgoingContext(ctx, strings.ToLower(name), value)
+		}
+	}
+	quote := new(wrapperspb.StringValue)
+	if err := p.conn.Invoke(ctx, "/shop.Pricing/Quote", wrapperspb.String(item), quote); err != nil {
+		return "", fmt.Errorf("ask pricing: %w", err)
+	}
+	return quote.GetValue(), nil
 }

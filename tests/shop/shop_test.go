@@ -83,6 +83,11 @@ func TestPricing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	asked := httptest.NewRequest(http.MethodGet, "/price/winch", nil)
+	asked.Header.Set("Baggage", "fairlead=me")
+	if price, err := (prices{conn}).quote(asked, "winch"); err != nil || !strings.HasPrefix(price, "winch costs ") {
+		t.Errorf("price %q: %v", price, err)
+	}
 	quote := new(wrapperspb.StringValue)
 	if err := conn.Invoke(t.Context(), "/shop.Pricing/Quote", wrapperspb.String("winch"), quote); err != nil || !strings.Contains(quote.Value, "says test-0") {
 		t.Errorf("quote %q: %v", quote.Value, err)

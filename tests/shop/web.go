@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -31,6 +33,7 @@ type answer struct {
 	From    string            `json:"from"`
 	Headers map[string]string `json:"headers,omitempty"`
 	Items   []string          `json:"items,omitempty"`
+	Price   string            `json:"price,omitempty"`
 	// Catalog is what the catalog answered to front, Error why it didn't.
 	Catalog json.RawMessage `json:"catalog,omitempty"`
 	Error   string          `json:"error,omitempty"`
@@ -117,6 +120,21 @@ func runCatalog(ctx context.Context, self identity) error {
 		a.Items = []string{"anchor", "fairlead", "shackle", "winch"}
 		respond(w, a)
 	})
+	prices, err := newPrices(setting("PRICING_ADDRESS", "pricing:9090"))
+	if err != nil {
+		return err
+	}
+	defer prices.conn.Close()
+	mux.HandleFunc("/price/{item}", func(w http.ResponseWriter, r *http.Request) {
+		a := newAnswer(self, r)
+		price, err := prices.quote(r, r.PathValue("item"))
+		if err != nil {
+			a.Error = err.Error()
+			w.WriteHeader(http.StatusBadGateway)
+		}
+		a.Price = price
+		respond(w, a)
+	})
 	return serveHTTP(ctx, ":8080", mux)
 }
 
@@ -126,14 +144,15 @@ func runInventory(ctx context.Context, self identity) error {
 	return serveHTTP(ctx, ":8080", mux)
 }
 
-// runFront asks the catalog (CATALOG_URL) for each request and hands on the caller's tracing headers.
+// runFront asks the catalog (CATALOG_URL) for each request and hands on the caller's tracing headers. For /price/ITEM the catalog
+// asks pricing.
 func runFront(ctx context.Context, self identity) error {
 	catalog := setting("CATALOG_URL", "http://catalog/")
 	client := &http.Client{Timeout: 5 * time.Second}
 	mux := newMux(self)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	ask := func(w http.ResponseWriter, r *http.Request, path string) {
 		a := newAnswer(self, r)
-		body, err := fetch(r, client, catalog)
+		body, err := fetch(r, client, strings.TrimSuffix(catalog, "/")+path)
 		if err != nil {
 			a.Error = err.Error()
 			w.WriteHeader(http.StatusBadGateway)
@@ -141,13 +160,15 @@ func runFront(ctx context.Context, self identity) error {
 			a.Catalog = body
 		}
 		respond(w, a)
-	})
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { ask(w, r, "/") })
+	mux.HandleFunc("/price/{item}", func(w http.ResponseWriter, r *http.Request) { ask(w, r, "/price/"+url.PathEscape(r.PathValue("item"))) })
 	return serveHTTP(ctx, ":8080", mux)
 }
 
-// fetch gets JSON from url on behalf of the request r.
-func fetch(r *http.Request, client *http.Client, url string) (json.RawMessage, error) {
-	request, err := http.NewRequestWithContext(r.Context(), http.MethodGet, url, nil)
+// fetch gets JSON from an address on behalf of the request r.
+func fetch(r *http.Request, client *http.Client, address string) (json.RawMessage, error) {
+	request, err := http.NewRequestWithContext(r.Context(), http.MethodGet, address, nil)
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
 	}

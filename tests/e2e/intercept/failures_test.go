@@ -39,11 +39,16 @@ func sidecarsOf(t testing.TB, namespace string) (list [][2]string) {
 // killSidecar kills a sidecar's process at once, as the kernel does when memory runs out.
 func killSidecar(t testing.TB, sidecar [2]string) {
 	t.Helper()
+	signalSidecar(t, sidecar, "SIGKILL")
+}
+
+func signalSidecar(t testing.TB, sidecar [2]string, signal string) {
+	t.Helper()
 	for i := range env.Cluster.Nodes() {
 		if node := env.Cluster.Node(i); node.Name == sidecar[0] {
-			out, err := node.Command(context.Background(), "ctr", "-a", "/run/containerd/containerd.sock", "-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", sidecar[1]).CombinedOutput()
+			out, err := node.Command(context.Background(), "ctr", "-a", "/run/containerd/containerd.sock", "-n", "k8s.io", "tasks", "kill", "-s", signal, sidecar[1]).CombinedOutput()
 			if err != nil {
-				t.Logf("kill sidecar %v: %v: %s", sidecar, err, out)
+				t.Logf("%s to sidecar %v: %v: %s", signal, sidecar, err, out)
 			}
 		}
 	}

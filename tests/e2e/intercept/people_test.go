@@ -5,6 +5,9 @@ package intercept
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -236,5 +239,57 @@ func TestChain(t *testing.T) {
 	}
 	if others := alice.Run(t, "curl", "-sS", "-m", "5", "http://front.shop/"); strings.Contains(others, "alice") || !strings.Contains(others, "anchor") {
 		t.Errorf("without: %s", others)
+	}
+}
+
+// TestLongChain: front -> catalog -> pricing (gRPC, over a connection that is open all the time), of which only pricing is
+// intercepted, and served on the laptop by a program of its own.
+func TestLongChain(t *testing.T) {
+	alice := connected(t, 0)
+	root := env.Cluster.Config().Root
+	shop := filepath.Join(root, ".cluster", "bin", "shop")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", shop, "./tests/shop")
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the shop: %v\n%s", err, out)
+	}
+	cmd := alice.Command(context.WithoutCancel(t.Context()), harness.User, "env", "POD_NAME=alice", shop, "pricing")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	price := func(headers ...string) string {
+		t.Helper()
+		args := []string{"curl", "-sS", "-m", "5", "http://front.shop/price/winch"}
+		for _, header := range headers {
+			args = append(args, "-H", header)
+		}
+		return alice.Run(t, args...)
+	}
+	inCluster := "says pricing-"
+	if got := price("baggage: fairlead=blue"); !strings.Contains(got, inCluster) {
+		t.Fatalf("before: %s", got)
+	}
+	alice.intercept(t, "pricing", "-n", "shop", "--key", "blue", "--port", "9090:9090")
+	harness.Eventually(t, 10*time.Second, "the laptop tells the price", func() error {
+		if got := price("baggage: fairlead=blue"); !strings.Contains(got, "says alice") {
+			return fmt.Errorf("%s", got)
+		}
+		return nil
+	})
+	for range 5 {
+		if got := price(); !strings.Contains(got, inCluster) {
+			t.Errorf("without the key: %s", got)
+		}
+		if got := price("x-fairlead: blue"); !strings.Contains(got, "says alice") {
+			t.Errorf("with the header: %s", got)
+		}
+	}
+	alice.leave(t)
+	if got := price("baggage: fairlead=blue"); !strings.Contains(got, inCluster) {
+		t.Errorf("after leaving: %s", got)
 	}
 }

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package intercept
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairlead-dev/fairlead/tests/e2e/harness"
+)
+
+// objectIsGone waits until the cluster has no object of an intercept any more.
+func (d developer) objectIsGone(t *testing.T, limit time.Duration, name string) {
+	t.Helper()
+	harness.Eventually(t, limit, "the object is gone", func() error {
+		if out := d.kubectlAdmin(t, "-n", "lab", "get", "intercept", name, "--ignore-not-found", "-o", "name"); out != "" {
+			return fmt.Errorf("%s", out)
+		}
+		return nil
+	})
+}
+
+// eventsOf are the reasons of what the gateway told of an intercept.
+func eventsOf(t *testing.T, name string) (reasons []string) {
+	t.Helper()
+	list, err := env.Cluster.Kubernetes().EventsV1().Events("lab").List(context.Background(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, event := range list.Items {
+		if event.Regarding.Kind == "Intercept" && event.Regarding.Name == name {
+			reasons = append(reasons, event.Reason)
+		}
+	}
+	return reasons
+}
+
+func (d developer) told(t *testing.T, name string, reasons ...string) {
+	t.Helper()
+	harness.Eventually(t, 10*time.Second, fmt.Sprintf("events tell of %v", reasons), func() error {
+		told := eventsOf(t, name)
+		for _, reason := range reasons {
+			if !slices.Contains(told, reason) {
+				return fmt.Errorf("they tell of %v", told)
+			}
+		}
+		return nil
+	})
+}
+
+// TestExpiry: an intercept ends by itself, puts everything back, and says why it ended.
+func TestExpiry(t *testing.T) {
+	alice, bob := connected(t, 0), connected(t, 1)
+	alice.serve(t, 3000)
+	before := snapshot(t, "lab")
+	a := alice.intercept(t, "lab", "--all", "--port", "3000:web", "--expires", "10s")
+	if got := bob.whoAnswers(t, "http://lab.lab/"); got != "alice" {
+		t.Errorf("%s answered", got)
+	}
+	took := harness.Eventually(t, 15*time.Second, "the app answers again", func() error {
+		if got := bob.whoAnswers(t, "http://lab.lab/"); !strings.HasPrefix(got, "lab-") {
+			return fmt.Errorf("%s answered", got)
+		}
+		return nil
+	})
+	t.Logf("the app answered %v after it was intercepted for 10 s", took)
+	if took < 5*time.Second {
+		t.Error("that is too soon")
+	}
+	compareSnapshots(t, before, snapshot(t, "lab"))
+	harness.Eventually(t, 10*time.Second, "the owner is told", func() error {
+		r := alice.Try(t, "fairlead", "status")
+		if !strings.Contains(r.Stdout, "expired") {
+			return fmt.Errorf("%s", r)
+		}
+		return nil
+	})
+	alice.told(t, a.Name, "Active", "Ended")
+	alice.objectIsGone(t, 75*time.Second, a.Name)
+}
+
+// TestAwayForLong: an intercept whose laptop stays away is suspended, and removed when the gateway has waited long enough.
+func TestAwayForLong(t *testing.T) {
+	gatewayValue(t, "intercepts.removeAfter", "12s", "15m")
+	alice, bob := connected(t, 0), connected(t, 1)
+	alice.serve(t, 3000)
+	before := snapshot(t, "lab")
+	a := alice.intercept(t, "lab", "--key", "blue", "--port", "3000:web")
+	machine := env.Cluster.Laptop(0)
+	t.Cleanup(func() {
+		if err := machine.Restore(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := machine.Unplug(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	seen := false
+	took := harness.Eventually(t, 25*time.Second, "it is removed", func() error {
+		list := bob.intercepts(t)
+		seen = seen || len(list) == 1 && list[0].Phase == "Suspended"
+		if len(list) > 0 && list[0].Phase != "Ended" {
+			return fmt.Errorf("%+v", list)
+		}
+		return nil
+	})
+	t.Logf("removed %v after the laptop was unplugged", took)
+	if !seen {
+		t.Error("it was never suspended")
+	}
+	if got := bob.whoAnswers(t, "http://lab.lab/", "x-fairlead: blue"); !strings.HasPrefix(got, "lab-") {
+		t.Errorf("%s answered", got)
+	}
+	bob.told(t, a.Name, "Active", "Suspended", "Ended")
+	bob.objectIsGone(t, 75*time.Second, a.Name)
+	if err := machine.Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	compareSnapshots(t, before, snapshot(t, "lab"))
+	harness.Eventually(t, 10*time.Second, "its owner hears of it", func() error {
+		for _, i := range alice.intercepts(t) {
+			if i.Phase != "Ended" {
+				return fmt.Errorf("%+v", i)
+			}
+		}
+		return nil
+	})
+}
+
+// gatewayValue sets a value of the chart for one test.
+func gatewayValue(t *testing.T, name, value, before string) {
+	t.Helper()
+	set := func(value string) {
+		if r := env.Laptop(0).TryAs(t, "root", "fairlead", "gateway", "upgrade", "--set", name+"="+value); r.Status != 0 {
+			t.Fatalf("%s", r)
+		}
+	}
+	t.Cleanup(func() { set(before) })
+	set(value)
+}
+
+// TestUninstallWhileIntercepted: the gateway goes with everything that it changed; callers notice nothing.
+func TestUninstallWhileIntercepted(t *testing.T) {
+	alice := connected(t, 0)
+	alice.serve(t, 3000)
+	labs, strict, pods := snapshot(t, "lab"), snapshot(t, "strict"), podSpecs(t, "lab", "strict")
+	callers := startLoad(t, lab, "load", "http://"+serviceAddress(t, "lab", "lab")+"/", "--rate", "50", "--header", "x-fairlead=blue")
+	alice.intercept(t, "lab", "--key", "blue", "--port", "3000:web")
+	alice.intercept(t, "deploy/strict", "-n", "strict", "--key", "blue", "--port", "3000:web")
+	t.Cleanup(func() {
+		if r := env.Laptop(0).TryAs(t, "root", "fairlead", "gateway", "install"); r.Status != 0 {
+			t.Errorf("install the gateway again: %s", r)
+		}
+	})
+	if r := alice.TryAs(t, "root", "fairlead", "gateway", "uninstall"); r.Status == 0 || !strings.Contains(r.Stderr, "--force") {
+		t.Errorf("it should be refused: %s", r)
+	}
+	if r := alice.TryAs(t, "root", "fairlead", "gateway", "uninstall", "--force"); r.Status != 0 {
+		t.Fatalf("%s", r)
+	}
+	time.Sleep(time.Second) // load that comes after it
+	result := callers.stop(t)
+	t.Logf("%+v", result)
+	if result.Failed > 0 || result.Servers["alice"] == 0 {
+		t.Errorf("callers noticed: %+v", result)
+	}
+	compareSnapshots(t, labs, snapshot(t, "lab"))
+	compareSnapshots(t, strict, snapshot(t, "strict"))
+	compareSnapshots(t, pods, podSpecs(t, "lab", "strict"))
+}
+
+// podSpecs are the specs of the pods of namespaces, but for the record of ephemeral containers.
+func podSpecs(t *testing.T, namespaces ...string) map[string]string {
+	t.Helper()
+	specs := map[string]string{}
+	for _, namespace := range namespaces {
+		pods, err := env.Cluster.Kubernetes().CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pod := range pods.Items {
+			pod.Spec.EphemeralContainers = nil
+			text, err := json.MarshalIndent(map[string]any{"spec": pod.Spec, "labels": pod.Labels, "annotations": pod.Annotations}, "", " ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			specs[namespace+"/"+pod.Name] = string(text)
+		}
+	}
+	return specs
+}
