@@ -29,7 +29,7 @@ func (d *Duty) dialApp(ctx context.Context, network string, port uint16, called 
 	d.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, appTimeout)
 	defer cancel()
-	var dialer net.Dialer
+	dialer := net.Dialer{ControlContext: withinPod}
 	dialer.SetMultipathTCP(false)
 	var failed error
 	for _, address := range appAddresses(pod, called) {

@@ -18,7 +18,8 @@
 // else, mirror.go the copies, release.go how connections are let go of.
 //
 // A connection that has become steady, with requests that go to the app one after the other, is served by an event loop instead
-// of goroutines (steady.go, loop_linux.go, batch_linux.go). It is only quicker: whatever is not plain goes back to them.
+// of goroutines (steady.go, loop_linux.go, batch_linux.go). It is only quicker: whatever is not plain goes
+// back to them. Long bodies are moved within the kernel (splice_linux.go).
 //
 // An upgrade of HTTP/1.1 to HTTP/2 (RFC 7540, section 3.2) reaches the app as it is; after it the connection can't be looked
 // into any more. A matched request has the offer taken out, which the caller has to accept.

@@ -154,10 +154,22 @@ func copyBytes(to, from net.Conn) error {
 	toTCP, ok1 := to.(*net.TCPConn)
 	fromTCP, ok2 := from.(*net.TCPConn)
 	if ok1 && ok2 {
-		_, err := toTCP.ReadFrom(fromTCP)
+		_, err := move(toTCP, fromTCP, -1)
 		return err
 	}
 	return copyTee(to, from, nil)
+}
+
+// move moves n bytes, or all that come if n is below 0. It returns io.EOF if there were less than n.
+func move(to, from *net.TCPConn, n int64) (moved int64, err error) {
+	moved, err = moveBytes(to, from, n)
+	if !errors.Is(err, errNoSplice) {
+		return moved, err
+	}
+	if n >= 0 {
+		return io.CopyN(to, from, n)
+	}
+	return 0, copyTee(to, from, nil)
 }
 
 // copyTee does so with copies.

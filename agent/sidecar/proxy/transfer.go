@@ -97,7 +97,7 @@ func (s *session) sendRest(t *transfer) outcome {
 func (s *session) splice(t *transfer, n int64) outcome {
 	s.in.free()
 	s.long.Store(true)
-	moved, err := io.CopyN(t.to.tcp, s.tcp, n)
+	moved, err := move(t.to.tcp, s.tcp, n)
 	t.body.skip(moved)
 	switch {
 	case err == nil:

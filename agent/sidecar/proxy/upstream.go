@@ -286,12 +286,12 @@ func (u *upstream) bulk() error {
 	u.in.free()
 	c.long.Store(true)
 	if n < 0 {
-		if _, err := io.Copy(c.tcp, u.tcp); err != nil {
+		if _, err := move(c.tcp, u.tcp, n); err != nil {
 			return err
 		}
 		return io.EOF
 	}
-	moved, err := io.CopyN(c.tcp, u.tcp, n)
+	moved, err := move(c.tcp, u.tcp, n)
 	if u.body.skip(moved) {
 		u.busy = false
 		u.answered(1)
