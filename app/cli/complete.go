@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +31,7 @@ func (p *program) completeWorkloads(namespace *string) completion {
 	}
 }
 
-// completePorts suggests the ports of the workload that was named.
+// completePorts suggests the ports of the workload that was named, behind the local port if that is typed.
 func (p *program) completePorts(namespace *string) completion {
 	return func(c *cobra.Command, arguments []string, typed string) ([]string, cobra.ShellCompDirective) {
 		if len(arguments) == 0 {
@@ -44,9 +46,13 @@ func (p *program) completePorts(namespace *string) completion {
 					if w.Name != arguments[0] {
 						continue
 					}
-					names = append(names, fmt.Sprintf("%d:%d", port.Port, port.Port))
+					local, _, chosen := strings.Cut(typed, ":")
+					if !chosen {
+						local = strconv.Itoa(int(port.Port))
+					}
+					names = append(names, fmt.Sprintf("%s:%d", local, port.Port))
 					if port.Name != "" {
-						names = append(names, fmt.Sprintf("%d:%s", port.Port, port.Name))
+						names = append(names, local+":"+port.Name)
 					}
 				}
 			}

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairlead-dev/fairlead/app/localapi"
+	backendgateway "github.com/fairlead-dev/fairlead/backend/gateway"
 	"github.com/fairlead-dev/fairlead/backend/problem"
 )
 
@@ -247,7 +248,11 @@ func writeGateway(w io.Writer, g localapi.Gateway) {
 	}
 	switch {
 	case !g.Installed:
-		fmt.Fprintf(w, "The gateway is not installed in %s. Install it with: fairlead gateway install\n", in)
+		install := "fairlead gateway install"
+		if g.Namespace != backendgateway.DefaultNamespace {
+			install += " --gateway-namespace " + g.Namespace
+		}
+		fmt.Fprintf(w, "The gateway is not installed in %s. Install it with: %s\n", in, install)
 		return
 	case g.Ready:
 		fmt.Fprintf(w, "The gateway is ready in %s.\n", in)

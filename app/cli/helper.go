@@ -123,7 +123,7 @@ func (p *program) asRoot(ctx context.Context, verb string, arguments []string) e
 	command.Stdout = p.stderr // standard output is for the answer
 	if err := command.Run(); err != nil {
 		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
-			return problem.New(problem.HelperFailed, "What is above says why.", "helper %s ended with %s", verb, failed.ProcessState)
+			return problem.New(problem.HelperFailed, "What is above says why. When that is mended, run the same command again.", "helper %s ended with %s", verb, failed.ProcessState)
 		}
 		return problem.Wrap(err, problem.HelperFailed, "", "run %s", line[0])
 	}

@@ -134,8 +134,10 @@ func (p *program) fail(err error) int {
 // writeProblem writes a problem for people.
 func writeProblem(w io.Writer, title string, f *problem.Problem) {
 	fmt.Fprintf(w, "%s%s\n", title, sentence(f.Message))
-	for _, detail := range f.Details {
-		fmt.Fprintf(w, "  %s\n", detail)
+	if len(f.Details) != 1 || !strings.Contains(f.Message, f.Details[0]) { // one that the message has is not said twice
+		for _, detail := range f.Details {
+			fmt.Fprintf(w, "  %s\n", detail)
+		}
 	}
 	if f.Hint != "" {
 		fmt.Fprintf(w, "Hint: %s\n", f.Hint)

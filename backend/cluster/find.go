@@ -85,7 +85,7 @@ func (a *Access) FindWorkload(ctx context.Context, namespace, text string) (*Fou
 	}
 	k, ok := kindNamed(kind)
 	if !ok {
-		return nil, problem.New(problem.Usage, "Use deployment, statefulset, daemonset, replicaset, job, pod, rollout or service.",
+		return nil, problem.New(problem.Usage, "Use deployment, statefulset, daemonset, replicaset, job, pod, rollout or service; --namespace names a namespace.",
 			"there is no kind %q of workload to intercept", kind)
 	}
 	object, err := a.getWorkload(ctx, namespace, k, name)
@@ -157,6 +157,9 @@ func ambiguous(namespace, name string, candidates []string) error {
 
 // noWorkload says that there is none of that name, and which there are.
 func (a *Access) noWorkload(ctx context.Context, namespace, text string) error {
+	if has, err := a.HasNamespace(ctx, namespace); err == nil && !has {
+		return problem.New(problem.NamespaceNotFound, "See: kubectl get namespaces.", "the cluster has no namespace %q", namespace)
+	}
 	p := problem.New(problem.NotFound, "'fairlead list' shows what there is; --namespace names another namespace.",
 		"namespace %s has no workload and no Service %q", namespace, text)
 	const most = 12

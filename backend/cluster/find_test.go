@@ -20,6 +20,7 @@ import (
 
 // findable is what TestFindWorkload's cluster has, by URL; what is not there is a 404.
 const findable = `
+/api/v1/namespaces/shop: {apiVersion: v1, kind: Namespace, metadata: {name: shop}}
 /apis/apps/v1/namespaces/shop/deployments/api: &api
   {apiVersion: apps/v1, kind: Deployment, metadata: {name: api, namespace: shop, uid: d1}, spec: {template: {metadata: {labels: {app: api}}, spec: {containers: [{name: api}]}}}}
 /apis/apps/v1/namespaces/shop/deployments: {apiVersion: apps/v1, kind: DeploymentList, items: [*api]}
@@ -141,6 +142,12 @@ func TestAFoundWorkloadHasItsTemplateAndServices(t *testing.T) {
 		if err != nil || len(found.Template.Spec.Containers) != 1 || len(found.Services) != 1 || found.Services[0].Name != "front" {
 			t.Errorf("%s: got %+v, %v", text, found, err)
 		}
+	}
+}
+
+func TestFindWorkloadInNoNamespace(t *testing.T) {
+	if _, err := openFake(t, findable, "").FindWorkload(t.Context(), "shpo", "api"); !errors.Is(err, problem.New(problem.NamespaceNotFound, "", "")) {
+		t.Errorf("got %v", err)
 	}
 }
 

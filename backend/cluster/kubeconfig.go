@@ -95,6 +95,9 @@ func mergeKubeconfigs(o Options, env environment) (*kubeconfig, error) {
 	}
 	rules := clientcmd.ClientConfigLoadingRules{Precedence: files}
 	config, err := rules.Load()
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, problem.Wrap(err, problem.Kubeconfig, "Make the file readable for you, or name another with --kubeconfig.", "read the kubeconfig")
+	}
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Kubeconfig, "Correct the file; 'kubectl config view' shows the same error.", "read the kubeconfig")
 	}

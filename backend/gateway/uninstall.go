@@ -105,7 +105,7 @@ func inUse(status Status, intercepts []v1alpha1.Intercept) error {
 	if len(details) == 0 {
 		return nil
 	}
-	p := problem.New(problem.GatewayInUse, "Ask them to disconnect, or use --force to cut them off.", "%d laptops are connected", len(details))
+	p := problem.New(problem.GatewayInUse, "Ask them to disconnect (on this laptop: fairlead disconnect), or use --force to cut them off.", "%d laptops are connected", len(details))
 	if len(details) == 1 {
 		p.Message = "a laptop is connected"
 	}

@@ -16,6 +16,11 @@ import (
 	"github.com/fairlead-dev/fairlead/backend/session"
 )
 
+// length writes a duration to the minute, without parts that are zero.
+func length(d time.Duration) string {
+	return strings.NewReplacer("h0m0s", "h", "m0s", "m").Replace(d.Round(time.Minute).String())
+}
+
 // Describe puts an Intercept into plain data. What only its own laptop knows is missing.
 func Describe(o *v1alpha1.Intercept) session.Intercept {
 	s := session.Intercept{
@@ -35,6 +40,9 @@ func Describe(o *v1alpha1.Intercept) session.Intercept {
 	}
 	if s.Expires == nil {
 		s.Expires = instant(o.Spec.Expires)
+	}
+	if asked, allowed := o.Spec.Expires, o.Status.Expires; asked != nil && allowed != nil && asked.After(allowed.Time) {
+		s.Notes = append(s.Notes, "the gateway lets an intercept stay no longer than "+length(allowed.Sub(o.CreationTimestamp.Time))+", which is less than was asked for")
 	}
 	locals := readLocals(o)
 	for _, p := range o.Spec.Ports {

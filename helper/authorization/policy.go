@@ -69,7 +69,7 @@ func resolve(entry string, lookup func(string) (string, error)) (string, error) 
 	}
 	id, err := lookup(entry)
 	if err != nil || id == "" {
-		return "", fmt.Errorf("no such account: %q", entry)
+		return "", fmt.Errorf("this machine has no account %q", entry)
 	}
 	return id, nil
 }
@@ -78,12 +78,12 @@ func resolve(entry string, lookup func(string) (string, error)) (string, error) 
 func (p Policy) Validate(lookup Lookup) error {
 	for _, user := range p.Users {
 		if _, err := resolve(user, lookup.UserID); err != nil {
-			return fmt.Errorf("user: %w", err)
+			return fmt.Errorf("allow a user: %w", err)
 		}
 	}
 	for _, group := range p.Groups {
 		if _, err := resolve(group, lookup.GroupID); err != nil {
-			return fmt.Errorf("group: %w", err)
+			return fmt.Errorf("allow a group: %w", err)
 		}
 	}
 	return nil

@@ -139,6 +139,8 @@ func (i Installer) Uninstall(ctx context.Context, restore func(context.Context) 
 	if err != nil {
 		return err
 	}
+	_, statErr := os.Lstat(Files.Program)
+	there := isInstalled(s) || statErr == nil
 	if err := i.remove(ctx, s); err != nil {
 		return err
 	}
@@ -155,7 +157,11 @@ func (i Installer) Uninstall(ctx context.Context, restore func(context.Context) 
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("remove the helper's files: %w", err)
 	}
-	i.Report("removed the helper")
+	if there {
+		i.Report("removed the helper")
+	} else {
+		i.Report("no helper is installed; there was nothing to remove")
+	}
 	return nil
 }
 
