@@ -18,6 +18,16 @@ show() {
 	"$run" "$*"
 }
 
+# What was begun is said to who interrupts it: a cluster that was not up yet is gone by then, one that was stays.
+interrupted() {
+	trap - INT
+	printf "\nInterrupted. 'make demo' begins again; 'make demo-down' takes down what is there.\n" >&2
+	exit 130
+}
+
+# The demo's cluster, if it is up.
+is_up() { [ -x .cluster/bin/cluster ] && .cluster/bin/cluster --name "$name" status >/dev/null 2>&1; }
+
 on_laptop() { make --no-print-directory laptop NAME="$name" CMD="$1"; }
 on_this_machine() { PATH="$PWD/bin:$PATH" KUBECONFIG="$kubeconfig" bash -c "$1"; }
 
@@ -36,6 +46,10 @@ session=DISPLAY,WAYLAND_DISPLAY,XAUTHORITY,XDG_RUNTIME_DIR,DBUS_SESSION_BUS_ADDR
 # The page is on the laptop's loopback; this machine's gets the same port, so that the address is the same.
 own_cluster_page() {
 	local address port
+	if ! is_up; then
+		echo "The demo is not up. Bring it up with: make demo" >&2
+		return 1
+	fi
 	address=$(on_laptop "fairlead open --print $1")
 	port=$(sed -n 's|^http://127\.0\.0\.1:\([0-9]*\)/.*|\1|p' <<<"$address")
 	[ -n "$port" ] || { echo "There is no address of the page in: $address" >&2; return 1; }
@@ -50,6 +64,9 @@ own_cluster_page() {
 # The dialog of an intercept of the catalog, filled in.
 catalog_link="'fairlead://intercept?namespace=shop&workload=catalog&port=http'"
 
+# That link, unless the laptop intercepts something already: then the page opens at its start.
+unless_intercepted() { on_laptop 'fairlead intercepts --mine --output json' 2>/dev/null | grep -q '"name"' || echo "$catalog_link"; }
+
 # The cluster of this repository: everything is in network namespaces, and this machine's own network stays as it is.
 own_cluster_up() {
 	run=on_laptop
@@ -58,6 +75,8 @@ own_cluster_up() {
 	say "2. Fairlead: the helper on the laptop, once, as root; the gateway in the cluster, once"
 	make --no-print-directory laptop NAME="$name" AS=root CMD='fairlead helper install --group fairlead'
 	show fairlead gateway install
+	# A second run begins like the first.
+	on_laptop 'fairlead disconnect' >/dev/null
 	say "3. Before: names of the cluster mean nothing to the laptop"
 	show "curl -sS -m 3 http://catalog.shop/ || true"
 	say "4. Connect"
@@ -74,13 +93,15 @@ own_cluster_up() {
 	show curl -sS http://front.shop/
 	show "curl -sS -H 'x-fairlead: demo' http://front.shop/"
 	show fairlead leave catalog
-	say "7. The same by clicks: connected, and the dialog of an intercept of the catalog is filled in"
-	cat <<TEXT
-Choose the program 'shop' on port 8080, which still listens on the laptop, and press Intercept. The page then has the
-curl to try; run it on the laptop: make laptop NAME=$name CMD="curl …"
-
-TEXT
+	say "7. The same by clicks: the page is connected, and has the dialog of an intercept of the catalog open"
 	own_cluster_page "$catalog_link"
+	cat <<TEXT
+
+In the dialog, press Intercept: the program 'shop' on port 8080 of the laptop is chosen. The page then shows a curl; the
+laptop is where it works:
+
+  make laptop NAME=$name CMD="curl -sS -H 'x-fairlead: …' http://catalog.shop/"
+TEXT
 	cat <<TEXT
 
 Try next:
@@ -91,6 +112,15 @@ Try next:
   make laptop NAME=$name CMD='fairlead disconnect'
   make demo-down                            takes everything down
 TEXT
+}
+
+own_cluster_down() {
+	if [ ! -d ".cluster/$name" ]; then
+		echo "The demo is not up."
+		return
+	fi
+	make --no-print-directory cluster-down NAME="$name"
+	echo "The demo is gone: its cluster, its laptop, and their networks."
 }
 
 # Somebody's own cluster: this machine is the laptop. The gateway's image must come from somewhere the cluster reaches:
@@ -146,6 +176,7 @@ if [ -z "$kubeconfig" ] && [ "$(id -u)" != 0 ]; then
 	exec sudo --preserve-env="DEMO_KUBECONFIG,$session" env "PATH=$PATH" "$PWD/build/demo.sh" "$@"
 fi
 
+trap interrupted INT
 case ${1:-up} in
 up)
 	build/install-deps.sh
@@ -153,10 +184,10 @@ up)
 	if [ -n "$kubeconfig" ]; then given_cluster_up; else own_cluster_up; fi
 	;;
 ui)
-	if [ -n "$kubeconfig" ]; then run=on_this_machine && show fairlead open; else own_cluster_page ''; fi
+	if [ -n "$kubeconfig" ]; then run=on_this_machine && show fairlead open; else own_cluster_page "$(unless_intercepted)"; fi
 	;;
 down)
-	if [ -n "$kubeconfig" ]; then given_cluster_down; else make --no-print-directory cluster-down NAME="$name"; fi
+	if [ -n "$kubeconfig" ]; then given_cluster_down; else own_cluster_down; fi
 	;;
 *)
 	echo "usage: build/demo.sh up|ui|down" >&2

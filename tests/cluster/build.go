@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // KubernetesVersion is what the nodes run.
@@ -94,13 +95,35 @@ func (p program) build(ctx context.Context, root, folder string, progress io.Wri
 	command := exec.CommandContext(ctx, "nice", "-n", "5", "go", "build", "-p", "2", "-trimpath", "-ldflags", p.ldflags, "-o", temporary, p.pkg)
 	command.Dir = module
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := command.CombinedOutput(); err != nil {
+	quiet := stillAtIt(progress, p.name)
+	output, err := command.CombinedOutput()
+	quiet()
+	if err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", p.name, err, bytes.TrimSpace(output))
 	}
 	if err := os.Rename(temporary, target); err != nil {
 		return "", fmt.Errorf("put %s in place: %w", p.name, err)
 	}
 	return target, nil
+}
+
+// stillAtIt says every half minute that a program is still being built, until the returned function is called.
+func stillAtIt(progress io.Writer, name string) (quiet func()) {
+	began, done, over := time.Now(), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		ticker := time.NewTicker(30 * time.Second)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				fmt.Fprintf(progress, "  still building %s, for %s\n", name, time.Since(began).Round(time.Second))
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { close(done); <-over }
 }
 
 // key is a hash of everything that the program is built from.

@@ -28,6 +28,10 @@ func main() {
 	if errors.As(err, &exit) {
 		os.Exit(exit.ExitCode())
 	}
+	if err != nil && ctx.Err() != nil {
+		fmt.Fprintln(os.Stderr, "Interrupted. A cluster that was not up yet is taken down again.")
+		os.Exit(130) // as a shell says SIGINT
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
 		os.Exit(1)
