@@ -25,8 +25,8 @@ export const complaints = []
 export const elsewhere = []
 
 /** Opens a browser of its own, with one page. */
-export async function open(viewport = wide) {
-  const context = await browser.newContext({ viewport, reducedMotion: 'reduce', acceptDownloads: true })
+export async function open(viewport = wide, options = {}) {
+  const context = await browser.newContext({ viewport, reducedMotion: 'reduce', acceptDownloads: true, ...options })
   await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: new URL(address).origin })
   const page = await context.newPage()
   page.setDefaultTimeout(20_000)

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,8 +45,9 @@ func TestFromInstallToDisconnect(t *testing.T) {
 	}
 }
 
-// visit runs a script in a browser on the laptop, as its user. Each line that the script prints is given to each.
-func visit(t *testing.T, laptop *harness.Laptop, name string, each func(string)) {
+// visit runs a script in a browser on the laptop, as its user. A line "do: NAME" has the script's request done, and answered
+// with an empty line.
+func visit(t *testing.T, laptop *harness.Laptop, name string, requests map[string]func() error) {
 	t.Helper()
 	root := env.Cluster.Config().Root
 	var page struct {
@@ -63,6 +65,10 @@ func visit(t *testing.T, laptop *harness.Laptop, name string, each func(string))
 	if err != nil {
 		t.Fatal(err)
 	}
+	in, err := script.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := script.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -72,8 +78,13 @@ func visit(t *testing.T, laptop *harness.Laptop, name string, each func(string))
 	for lines.Scan() {
 		last = lines.Text()
 		t.Log(last)
-		if each != nil {
-			each(last)
+		if what, ok := strings.CutPrefix(last, "do: "); ok {
+			if err := requests[what](); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+			if _, err := io.WriteString(in, "\n"); err != nil {
+				t.Errorf("tell the script that this is done: %s: %v", what, err)
+			}
 		}
 	}
 	if err := script.Wait(); err != nil || last != "done" {

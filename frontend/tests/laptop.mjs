@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// What scripts have in common that run on a laptop of a real cluster, where curl goes through the tunnel. Behind the arguments
+// of kit.mjs they get the name of the context.
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+
+export const context = process.argv[5]
+
+/** Runs a program of the laptop, and returns what it prints. */
+export const run = (program, ...args) => execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+export const curl = (...args) => run('curl', '-sS', '-m', '10', ...args)
+/** A new address that opens the page. */
+export const newAddress = () => JSON.parse(run('fairlead', 'open', '--print', '--output', 'json')).url
+
+/** Runs the shop's catalog here, on port 8080, as somebody who works on it would. end ends it. */
+export function localCatalog() {
+  const program = spawn('shop', ['catalog'], { env: { ...process.env, POD_NAME: 'this-laptop' }, stdio: 'ignore' })
+  return { end: () => program.kill() }
+}
+
+const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
+process.stdin.unref()
+
+/** Has the test do something that only it can, such as unplugging this laptop, and returns when it is done. */
+export async function ask(what) {
+  process.stdin.ref()
+  console.log(`do: ${what}`)
+  await answers.next()
+  process.stdin.unref()
+}
+
+/** Waits until a condition holds, for as long as a cluster may take to come back; errors count as not yet. */
+export async function until(what, condition) {
+  let last
+  for (const began = Date.now(); Date.now() - began < 90_000; await new Promise((go) => setTimeout(go, 100))) {
+    try {
+      if (await condition()) return
+    } catch (error) {
+      last = error
+    }
+  }
+  assert.fail(`never: ${what}; ${last ?? ''}`)
+}
+
+/** What is on a page, as people know it. */
+export const on = (page) => ({
+  heading: (name, level) => page.getByRole('heading', { name, level }).first().waitFor(),
+  shown: (text) => page.getByText(text).first().waitFor(),
+  gone: (text) => page.getByText(text).first().waitFor({ state: 'detached' }),
+  button: (name) => page.getByRole('button', { name, exact: true }),
+  dialog: page.getByRole('dialog'),
+  row: page.getByRole('listitem').filter({ has: page.getByText(context, { exact: true }) }),
+  go: (route) => page.evaluate((route) => (location.hash = `#/${route}`), route),
+})

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package page
+
+import "testing"
+
+// TestTheClusterDies: what the page says while nothing gets through, and that it comes back by itself.
+func TestTheClusterDies(t *testing.T) {
+	laptop := env.Laptop(0)
+	plug := env.Cluster.Laptop(0)
+	t.Cleanup(func() { laptop.Disconnect(t) })
+	visit(t, laptop, "trouble.mjs", map[string]func() error{
+		"unplug the laptop":   func() error { return plug.Unplug(t.Context()) },
+		"plug the laptop in":  func() error { return plug.Restore(t.Context()) },
+		"stop the API server": func() error { return env.Cluster.StopAPIServer(t.Context()) },
+		"start the API server": func() error {
+			if err := env.Cluster.StartAPIServer(t.Context()); err != nil {
+				return err
+			}
+			return env.Cluster.RestartKubeProxy(t.Context())
+		},
+		"delete the gateway pod": func() error {
+			laptop.Run(t, "kubectl", "-n", "fairlead", "delete", "pod", "--all", "--wait=false")
+			return nil
+		},
+	})
+}
+
+// TestTheDaemonRestarts: the page says that the daemon is gone, and comes back by itself when there is one again.
+func TestTheDaemonRestarts(t *testing.T) {
+	laptop := env.Laptop(0)
+	before := laptop.Snapshot(t)
+	t.Cleanup(func() { laptop.Disconnect(t) })
+	visit(t, laptop, "restart.mjs", map[string]func() error{
+		"kill the daemon": func() error { return laptop.KillDaemon(t.Context()) },
+	})
+	laptop.AsBefore(t, before)
+}
+
+// TestByKeysAlone: the whole way without a mouse.
+func TestByKeysAlone(t *testing.T) {
+	laptop := env.Laptop(0)
+	before := laptop.Snapshot(t)
+	t.Cleanup(func() { laptop.Disconnect(t) })
+	visit(t, laptop, "keyboard.mjs", nil)
+	laptop.AsBefore(t, before)
+}
