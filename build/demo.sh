@@ -35,7 +35,8 @@ on_this_machine() { PATH="$PWD/bin:$PATH" KUBECONFIG="$kubeconfig" bash -c "$1";
 browse() {
 	[ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && command -v xdg-open >/dev/null || return 1
 	if [ "$(id -u)" = 0 ]; then
-		[ -n "${SUDO_USER:-}" ] && setsid sudo -u "$SUDO_USER" --preserve-env="$session" xdg-open "$1" >/dev/null 2>&1 &
+		[ -n "${SUDO_USER:-}" ] || return 1
+		setsid sudo -u "$SUDO_USER" --preserve-env="$session" xdg-open "$1" >/dev/null 2>&1 &
 	else
 		setsid xdg-open "$1" >/dev/null 2>&1 &
 	fi
@@ -55,10 +56,11 @@ own_cluster_page() {
 	[ -n "$port" ] || { echo "There is no address of the page in: $address" >&2; return 1; }
 	.cluster/bin/cluster --name "$name" relay --port "$port" --background
 	if browse "$address"; then
-		echo "The page opens in your browser. If it does not, 'make demo-ui' prints a new address."
+		echo "The page opens in your browser. If it does not, open this (once, within a minute; make demo-ui makes a new one):"
 	else
-		printf 'Open this in a browser on this machine (once, within a minute; make demo-ui prints a new one):\n\n  \033[1m%s\033[0m\n' "$address"
+		echo "Open this in a browser on this machine (once, within a minute; make demo-ui makes a new one):"
 	fi
+	printf '\n  \033[1m%s\033[0m\n' "$address"
 }
 
 # The dialog of an intercept of the catalog, filled in.
