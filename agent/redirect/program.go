@@ -13,7 +13,7 @@ const (
 	egressName  = "fairlead_egress"
 	portsName   = "ports"
 	socketsName = "sockets"
-	stampName   = "stamp"
+	lifeName    = "life"
 )
 
 // What the kernel calls families, protocols and Ethernet types (linux/socket.h, linux/in.h, linux/if_ether.h).
@@ -54,6 +54,14 @@ const (
 	// is the app's port for datagrams, else 0. It tells them apart from the app's own, and says where replies leave from.
 	mark = 0x464c
 
+	// The value of the map life: when the process last gave a sign of life, in nanoseconds of the kernel's monotonic clock (8
+	// bytes), and the thread that owns it (4 bytes), in which the kernel sets a bit when that thread ends.
+	lifeStamp    = 0
+	lifeOwner    = 8
+	lifeSize     = 16
+	ownerDied    = 0x40000000 // FUTEX_OWNER_DIED (linux/futex.h)
+	flagMappable = 1 << 10    // BPF_F_MMAPABLE (linux/bpf.h)
+
 	// staleAfter is for how long after the last sign of life of the process its redirects are in force: more than it is ever
 	// kept from running where it is merely slow, less than callers wait. Nanoseconds.
 	staleAfter = 1_500_000_000
@@ -68,14 +76,14 @@ func key(protocol, family uint32, port uint16) uint32 {
 }
 
 // lookup is the program that decides where new connections and datagrams of the pod go, with its maps: ports says by key
-// which index of sockets has the one that takes them; stamp is when the process last gave a sign of life, by the kernel's
-// monotonic clock in nanoseconds. A process that stands still would take its callers along: they are redirected no more.
+// which index of sockets has the one that takes them; life says whether the process lives: callers of one that is dead or
+// stands still are redirected no more.
 func lookup() *ebpf.CollectionSpec {
 	return &ebpf.CollectionSpec{
 		Maps: map[string]*ebpf.MapSpec{
 			portsName:   {Name: portsName, Type: ebpf.Hash, KeySize: 4, ValueSize: 4, MaxEntries: maxRedirects},
 			socketsName: {Name: socketsName, Type: ebpf.SockMap, KeySize: 4, ValueSize: 8, MaxEntries: maxSockets},
-			stampName:   {Name: stampName, Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1},
+			lifeName:    {Name: lifeName, Type: ebpf.Array, KeySize: 4, ValueSize: lifeSize, MaxEntries: 1, Flags: flagMappable},
 		},
 		Programs: map[string]*ebpf.ProgramSpec{
 			lookupName: {
@@ -125,14 +133,16 @@ func lookupInstructions() asm.Instructions {
 		asm.LoadMem(asm.R2, asm.R0, 0, asm.Word),
 		asm.StoreMem(asm.RFP, -8, asm.R2, asm.Word), // index
 
-		// now - stamp[0] > staleAfter? With its sign, as clocks of two processors differ a little.
+		// Does the process live? now - stamp > staleAfter with its sign, as clocks of two processors differ a little.
 		asm.StoreImm(asm.RFP, -4, 0, asm.Word),
-		asm.LoadMapPtr(asm.R1, 0).WithReference(stampName),
+		asm.LoadMapPtr(asm.R1, 0).WithReference(lifeName),
 		asm.Mov.Reg(asm.R2, asm.RFP),
 		asm.Add.Imm(asm.R2, -4),
 		asm.FnMapLookupElem.Call(),
 		asm.JEq.Imm(asm.R0, 0, "pass"),
-		asm.LoadMem(asm.R7, asm.R0, 0, asm.DWord),
+		asm.LoadMem(asm.R2, asm.R0, lifeOwner, asm.Word),
+		asm.JSet.Imm(asm.R2, ownerDied, "pass"),
+		asm.LoadMem(asm.R7, asm.R0, lifeStamp, asm.DWord),
 		asm.FnKtimeGetNs.Call(),
 		asm.Sub.Reg(asm.R0, asm.R7),
 		asm.JSGT.Imm(asm.R0, staleAfter, "pass"),

@@ -23,7 +23,6 @@ type Redirect struct {
 	mu         sync.Mutex
 	programs   *ebpf.Collection
 	attachment link.Link
-	first      closedFirst
 	egress     []link.Link
 	datagrams  map[uint16]*Datagrams
 	on         map[uint32]uint32 // what the map ports holds
@@ -40,7 +39,12 @@ func Open() (*Redirect, error) {
 	if err != nil {
 		return nil, explain("load the BPF program", "sk_lookup", "5.9", err)
 	}
-	r := &Redirect{programs: programs, alive: newLife(programs.Maps[stampName]), datagrams: map[uint16]*Datagrams{}, on: map[uint32]uint32{}, used: map[uint32]bool{}}
+	alive, err := newLife(programs.Maps[lifeName])
+	if err != nil {
+		programs.Close()
+		return nil, explain("share the sign of life", "maps in memory", "5.5", err)
+	}
+	r := &Redirect{programs: programs, alive: alive, datagrams: map[uint16]*Datagrams{}, on: map[uint32]uint32{}, used: map[uint32]bool{}}
 	if err := r.open(); err != nil {
 		_ = r.Close()
 		return nil, err
@@ -58,9 +62,6 @@ func (r *Redirect) open() error {
 		if err := r.store(socketIndex(socket.Addr()), socket); err != nil {
 			return err
 		}
-		if err := r.first.socket(socket); err != nil {
-			return err
-		}
 	}
 	namespace, err := os.Open("/proc/self/ns/net")
 	if err != nil {
@@ -72,7 +73,7 @@ func (r *Redirect) open() error {
 		return explain("attach the BPF program", "sk_lookup", "5.9", err)
 	}
 	r.attachment = attachment
-	return r.first.attachment(attachment)
+	return nil
 }
 
 // Indices of the listening sockets in the map; datagram sockets come behind.
@@ -203,7 +204,7 @@ func (r *Redirect) Close() error {
 		return nil
 	}
 	r.closed = true
-	errs := []error{r.alive.set(false, nil), r.first.close()}
+	errs := []error{r.alive.close()}
 	if r.attachment != nil {
 		errs = append(errs, r.attachment.Close())
 	}
