@@ -87,6 +87,7 @@ await step(page, 'a request that ends takes its own place', async () => {
 })
 await step(page, 'nothing jumps while somebody points at it', async () => {
   await list.locator('.rows [role=row]').nth(2).hover()
+  await page.locator('.list:hover').waitFor() // a page that is busy sees the pointer later
   const before = await list.locator('.rows [role=row]').first().innerText()
   await scene('requests', true)
   await button('25 new').waitFor()
@@ -127,8 +128,10 @@ await step(page, 'pause, filter and clear', async () => {
   await button('Clear the filter').click()
   await button('Clear').click()
   await shown('Waiting for the next request')
+  await page.getByText('They appear here as they come.').hover() // nothing is there yet that could jump
   await scene('request', true)
   await until('one', async () => (await requestCount()) === 1)
+  await page.mouse.move(5, 5)
 })
 await step(page, 'share: header, baggage, command and a text', async () => {
   await page.getByRole('tab', { name: 'Share' }).click()

@@ -16,15 +16,15 @@ const focus = () =>
   page.evaluate(() => {
     const element = document.activeElement
     const name = element?.getAttribute('aria-label') ?? element?.labels?.[0]?.textContent ?? element?.textContent ?? ''
-    return { name: name.replace(/\s+/g, ' ').trim(), checked: element?.checked === true, role: element?.type ?? '' }
+    return { name: name.replace(/\s+/g, ' ').trim(), checked: element?.checked === true, role: element?.getAttribute('role') ?? '' }
   })
 /** Presses a key until what has the focus is called like that. */
-async function to(name, key = 'Tab') {
+async function to(name, key = 'Tab', role = undefined) {
   const passed = []
   for (let i = 0; i < 60; i++) {
     await press(key)
     const is = await focus()
-    if (name.test(is.name)) return is
+    if (name.test(is.name) && (role === undefined || role === is.role)) return is
     passed.push(is.name)
   }
   assert.fail(`no ${name} by ${key}; passed ${passed.join(' | ')}`)
@@ -34,7 +34,7 @@ const local = localCatalog()
 await step(page, 'connect', async () => {
   await page.goto(address)
   await heading('Clusters', 1)
-  await shown(/^Gateway \d/)
+  await shown(/Gateway \d/)
   await to(/^Connect$/)
   await press('Enter')
   await heading(`Connected to ${context}`, 2)
@@ -55,7 +55,7 @@ await step(page, 'search', async () => {
   await heading('Intercept catalog', 2)
 })
 await step(page, 'choose ports and a header', async () => {
-  await dialog.getByText('on this laptop.').first().waitFor()
+  await dialog.getByText('on this laptop;').first().waitFor()
   await to(/http/)
   const program = await to(/^8080 ?shop/)
   if (!program.checked) await press('Space')
@@ -78,7 +78,7 @@ await step(page, 'copy the header, and see a request of it', async () => {
   await heading('catalog', 1)
   assert.match(curl('-H', await clipboard(), 'http://catalog/'), /this-laptop/)
   await page.getByRole('grid', { name: 'Requests' }).waitFor()
-  await to(/^Requests$/)
+  await to(/^Requests$/, 'Tab', 'grid')
   await press('Home')
   await page.getByRole('region', { name: /^Request / }).waitFor()
   await look(page, 'real-keyboard-request', [wide])

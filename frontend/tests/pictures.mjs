@@ -13,7 +13,7 @@ const { dialog, go, heading, shown } = on(page)
 
 /** A picture, light and dark, with nothing that has the focus or is pointed at. */
 async function picture(name) {
-  await page.mouse.move(640, 795)
+  await page.mouse.move(110, 520)
   await page.evaluate(() => document.activeElement?.blur())
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
@@ -70,6 +70,7 @@ await step(page, 'the dialog of an intercept', async () => {
 await step(page, 'its requests', async () => {
   await dialog.getByRole('button', { name: 'See its requests' }).click()
   await heading('catalog', 1)
+  await page.mouse.move(110, 520) // rows stay where they are under a pointer
   const header = ['-H', 'x-fairlead: ana']
   const paths = ['/', '/anchors', '/anchors/12', '/reviews?of=12', '/price/anchor', '/anchors/9', '/shackles?size=8&sort=price', '/winches', '/', '/search?q=rope', '/price/winch', '/fairleads/4']
   for (let i = 0; i < 26; i++) {
