@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -238,9 +239,20 @@ func waiting(w *world, member *member, container, refusal string) string {
 	case refusal != "":
 		return "the gateway refused its sidecar: " + refusal
 	case status.State.Running != nil && w.now.Sub(status.State.Running.StartedAt.Time) > connectWithin:
-		return "its sidecar does not reach the gateway: does a NetworkPolicy keep the pod from it?"
+		return "its sidecar does not reach the gateway: does a NetworkPolicy keep the pod from it? " + mustAllow(w)
 	}
 	return "its sidecar is connecting to the gateway"
+}
+
+// mustAllow says what a NetworkPolicy for intercepted pods has to allow.
+func mustAllow(w *world) string {
+	var ports []string
+	for _, gateway := range w.sidecars.Gateways {
+		if port := strconv.Itoa(int(gateway.Port())); !slices.Contains(ports, port) {
+			ports = append(ports, port)
+		}
+	}
+	return fmt.Sprintf("It has to allow egress to TCP port %s of the pods labelled app.kubernetes.io/name=fairlead in namespace %s", strings.Join(ports, ", "), w.gateway)
 }
 
 // missing says in one sentence why a claim is not active yet; empty when it is.
