@@ -7,7 +7,6 @@ import { address, finish, look, open, step, wide, narrow } from './kit.mjs'
 
 const context = process.argv[5]
 const page = await open()
-page.setDefaultTimeout(30_000)
 const heading = (name, level) => page.getByRole('heading', { name, level }).first().waitFor()
 const shown = (text) => page.getByText(text).first().waitFor()
 const button = (name) => page.getByRole('button', { name, exact: true })

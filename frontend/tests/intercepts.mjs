@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Intercepts and their requests, against a daemon that shows scenes.
 import assert from 'node:assert/strict'
-import { address, finish, huge, look, narrow, open, scene, step, wide } from './kit.mjs'
+import { address, finish, huge, look, narrow, open, scene, step, until, wide } from './kit.mjs'
 
 const page = await open()
 const heading = (name, level = 1) => page.getByRole('heading', { name, level }).first().waitFor()
@@ -10,10 +10,6 @@ const button = (name) => page.getByRole('button', { name, exact: true })
 const go = (route) => page.goto(new URL(`#/${route}`, address).href)
 const clipboard = () => page.evaluate(() => navigator.clipboard.readText())
 const all = [wide, narrow, huge]
-const until = async (what, condition) => {
-  for (const began = Date.now(); Date.now() - began < 5000; await page.waitForTimeout(20)) if (await condition()) return
-  assert.fail(`never: ${what}`)
-}
 
 await step(page, 'no intercepts', async () => {
   await scene('disconnected')

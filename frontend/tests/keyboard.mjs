@@ -6,7 +6,6 @@ import { address, finish, focused, look, open, step, wide } from './kit.mjs'
 import { context, curl, localCatalog, on } from './laptop.mjs'
 
 const page = await open()
-page.setDefaultTimeout(30_000)
 const { dialog, heading, shown } = on(page)
 const press = (...keys) => keys.reduce((before, key) => before.then(() => page.keyboard.press(key)), Promise.resolve())
 const clipboard = () => page.evaluate(() => navigator.clipboard.readText())

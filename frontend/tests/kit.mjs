@@ -29,7 +29,7 @@ export async function open(viewport = wide, options = {}) {
   const context = await browser.newContext({ viewport, reducedMotion: 'reduce', acceptDownloads: true, ...options })
   await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: new URL(address).origin })
   const page = await context.newPage()
-  page.setDefaultTimeout(20_000)
+  page.setDefaultTimeout(60_000) // on a busy machine; nothing waits that long unless it fails
   page.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(message.text()))
   page.on('pageerror', (error) => complaints.push(String(error)))
   page.on('request', (request) => [new URL(address).origin, 'blob:'].some((own) => request.url().startsWith(own)) || elsewhere.push(request.url()))
@@ -74,6 +74,19 @@ export async function look(page, name, sizes = [wide, narrow]) {
   }
   await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' })
   await page.setViewportSize(before)
+}
+
+/** Waits until a condition holds, as long as a busy machine or a cluster may take for it; what it throws counts as not yet. */
+export async function until(what, condition) {
+  let last
+  for (const began = Date.now(); Date.now() - began < 90_000; await new Promise((go) => setTimeout(go, 50))) {
+    try {
+      if (await condition()) return
+    } catch (error) {
+      last = error
+    }
+  }
+  assert.fail(`never: ${what}; ${last ?? ''}`)
 }
 
 /** Runs a part of a script. A failure ends it, with what the page showed. */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What scripts have in common that run on a laptop of a real cluster, where curl goes through the tunnel. Behind the arguments
 // of kit.mjs they get the name of the context.
-import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 
@@ -28,19 +27,6 @@ export async function ask(what) {
   console.log(`do: ${what}`)
   await answers.next()
   process.stdin.unref()
-}
-
-/** Waits until a condition holds, for as long as a cluster may take to come back; errors count as not yet. */
-export async function until(what, condition) {
-  let last
-  for (const began = Date.now(); Date.now() - began < 90_000; await new Promise((go) => setTimeout(go, 100))) {
-    try {
-      if (await condition()) return
-    } catch (error) {
-      last = error
-    }
-  }
-  assert.fail(`never: ${what}; ${last ?? ''}`)
 }
 
 /** What is on a page, as people know it. */

@@ -4,11 +4,10 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { browser, finish, open, screenshots, step } from './kit.mjs'
-import { curl, on, run, until } from './laptop.mjs'
+import { finish, open, screenshots, step, until } from './kit.mjs'
+import { curl, on, run } from './laptop.mjs'
 
 const page = await open({ width: 1280, height: 800 }, { deviceScaleFactor: 2 })
-page.setDefaultTimeout(30_000)
 const { dialog, go, heading, shown } = on(page)
 
 /** A picture, light and dark, with nothing that has the focus or is pointed at. */
@@ -93,5 +92,4 @@ await step(page, 'the workloads', async () => {
   await picture('workloads')
 })
 local.kill()
-void browser
 await finish()

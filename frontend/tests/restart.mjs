@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon is killed and quits under a page of a real cluster: the page says so, and comes back by itself when a daemon runs again.
 import assert from 'node:assert/strict'
-import { address, finish, look, narrow, open, step, wide } from './kit.mjs'
-import { ask, context, curl, localCatalog, on, run, until } from './laptop.mjs'
+import { address, finish, look, narrow, open, step, until, wide } from './kit.mjs'
+import { ask, context, curl, localCatalog, on, run } from './laptop.mjs'
 
 const page = await open()
-page.setDefaultTimeout(60_000)
 const { button, dialog, go, heading, row, shown } = on(page)
 const path = () => new URL(page.url()).pathname
 const key = dialog.getByLabel('Requests with this header')

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the page says on a real cluster while nothing gets through, or less than people think, and that it comes back by itself.
 import assert from 'node:assert/strict'
-import { address, finish, look, open, step } from './kit.mjs'
-import { ask, context, curl, localCatalog, on, run, until } from './laptop.mjs'
+import { address, finish, look, open, step, until } from './kit.mjs'
+import { ask, context, curl, localCatalog, on, run } from './laptop.mjs'
 
 const page = await open()
-page.setDefaultTimeout(60_000)
 const { button, gone, go, heading, row, shown } = on(page)
 const mine = () => curl('-H', 'x-fairlead: demo', 'http://catalog.shop/')
 const gateway = () => page.getByText(/^fairlead\/fairlead-gateway-/).innerText()

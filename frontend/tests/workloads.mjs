@@ -2,7 +2,7 @@
 // Workloads and the dialog that makes intercepts, against a daemon that shows scenes.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { address, finish, focused, huge, look, narrow, open, scene, step, wide } from './kit.mjs'
+import { address, finish, focused, huge, look, narrow, open, scene, step, until, wide } from './kit.mjs'
 
 const page = await open()
 const heading = (name, level = 1) => page.getByRole('heading', { name, level }).first().waitFor()
@@ -18,10 +18,6 @@ const search = page.getByRole('searchbox', { name: 'Search workloads' })
 const firstName = () => table.locator('.rows [role=row]').first().locator('.title').innerText()
 const active = () => table.locator('[aria-selected=true] .title').innerText()
 const rowCount = async () => Number(await table.getAttribute('aria-rowcount')) - 1
-const until = async (what, condition) => {
-  for (const began = Date.now(); Date.now() - began < 5000; await page.waitForTimeout(20)) if (await condition()) return
-  assert.fail(`never: ${what}`)
-}
 
 await step(page, 'workloads before there is a connection', async () => {
   await scene('disconnected')
