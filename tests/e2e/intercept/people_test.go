@@ -293,3 +293,49 @@ func TestLongChain(t *testing.T) {
 		t.Errorf("after leaving: %s", got)
 	}
 }
+
+// TestOneBesideAll: where the gateway's owner allows it, one person's requests are taken out of what another has all of.
+func TestOneBesideAll(t *testing.T) {
+	gatewayValue(t, "intercepts.personalBesideAll", "true", "false")
+	alice, bob := connected(t, 0), connected(t, 1)
+	alice.serve(t, 3000)
+	bob.serve(t, 3000)
+	alice.intercept(t, "lab", "--all", "--port", "3000:web")
+	bob.intercept(t, "lab", "--key", "bob", "--port", "3000:web")
+	answered := func(bobs, others string) {
+		t.Helper()
+		for range 6 { // every pod has its turn
+			for header, server := range map[string]string{"x-fairlead: bob": bobs, "x-none: 1": others} {
+				if got := alice.whoAnswers(t, "http://lab.lab/", header); !strings.HasPrefix(got, server) {
+					t.Errorf("with %q %s answered", header, got)
+				}
+			}
+		}
+	}
+	answered("bob", "alice")
+	alice.leave(t)
+	answered("bob", "lab-")
+}
+
+// TestAnotherEndsIt: whoever may change the gateway may end the intercepts of others.
+func TestAnotherEndsIt(t *testing.T) {
+	alice := connected(t, 0)
+	alice.serve(t, 3000)
+	alice.intercept(t, "lab", "--key", "blue", "--port", "3000:web")
+	if r := env.Laptop(1).TryAs(t, "root", "fairlead", "leave", "--owner", "alice", "-n", "lab", "lab"); r.Status != 0 {
+		t.Fatalf("%s", r)
+	}
+	for range 6 {
+		if got := alice.whoAnswers(t, "http://lab.lab/", "x-fairlead: blue"); !strings.HasPrefix(got, "lab-") {
+			t.Errorf("%s answered", got)
+		}
+	}
+	harness.Eventually(t, 5*time.Second, "its owner hears of it", func() error {
+		for _, a := range alice.intercepts(t) {
+			if a.Phase != "Ended" {
+				return fmt.Errorf("%+v", a)
+			}
+		}
+		return nil
+	})
+}

@@ -19,7 +19,7 @@ func TestEgressDenied(t *testing.T) {
 		t.Helper()
 		for i := range env.Cluster.Nodes() {
 			args := append([]string{action, "FORWARD", "-s", pod.Status.PodIP, "-m", "conntrack", "--ctstate", "NEW"}, match...)
-			if out, err := env.Cluster.Node(i).Command(context.WithoutCancel(t.Context()), "iptables", args...).CombinedOutput(); err != nil {
+			if out, err := env.Cluster.Node(i).Command(context.WithoutCancel(t.Context()), append([]string{"iptables"}, args...)...).CombinedOutput(); err != nil {
 				t.Fatalf("iptables %v: %v: %s", args, err, out)
 			}
 		}

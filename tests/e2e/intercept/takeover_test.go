@@ -23,7 +23,8 @@ func TestTakeover(t *testing.T) {
 	}{{"force", true}, {"none", false}, {"gentle", false}} {
 		t.Run(c.mode, func(t *testing.T) {
 			// The app sends events all the time: the connection is never idle.
-			events := env.Cluster.Node(0).Command(t.Context(), "curl", "-sS", "-N", "http://"+serviceAddress(t, "lab", "lab")+"/events?n=600")
+			// Its caller is on no node: what a pod's own node asks it is left alone, because the kubelet asks from there.
+			events := alice.Command(t.Context(), harness.User, "curl", "-sS", "-N", "http://lab.lab/events?n=600")
 			out, err := events.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
