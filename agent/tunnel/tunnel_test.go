@@ -96,9 +96,9 @@ func TestTransferUDP(t *testing.T) {
 
 func TestTransferRelayWithLargePackets(t *testing.T) {
 	tunnel, _ := newTunnel(t, Config{})
-	l := newLaptop(t, tunnel, 1, 16384)
+	l := newLaptop(t, tunnel, 1, 32768)
 	l.useRelay(tunnel)
-	if answer := l.probe(tunnel, carrier.Probe{Sequence: 7, TunnelMTU: 16384}); answer.Sequence != 7 || answer.Kind != carrier.ProbeReply {
+	if answer := l.probe(tunnel, carrier.Probe{Sequence: 7, TunnelMTU: 32768}); answer.Sequence != 7 || answer.Kind != carrier.ProbeReply {
 		t.Fatalf("answer %+v", answer)
 	}
 	transfer(t, l, 64<<20, nil)
@@ -106,7 +106,7 @@ func TestTransferRelayWithLargePackets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := stats.Peers[0]; p.Carrier != "relay" || p.MTU != 16384 || p.LastHandshake.IsZero() || p.RxBytes < 64<<20 || p.TxBytes < 64<<20 {
+	if p := stats.Peers[0]; p.Carrier != "relay" || p.MTU != 32768 || p.LastHandshake.IsZero() || p.RxBytes < 64<<20 || p.TxBytes < 64<<20 {
 		t.Errorf("stats %+v", p)
 	}
 }

@@ -14,8 +14,9 @@ const (
 	minMTU = 1280
 
 	// relayMTU is the MTU inside the tunnel over the relay, in bytes. A byte stream has no datagram size of its own;
-	// fewer, larger packets cost less. The limit is what wireguard-go carries on Windows.
-	relayMTU = min(16384, device.MaxContentSize)
+	// fewer, larger packets cost less: with 32 KiB helper and gateway spend a tenth to a fifth less CPU time than with 16 KiB.
+	// 64 KiB are no better, and leave a slow line too few packets to lose. The limit is what wireguard-go carries on Windows.
+	relayMTU = min(32<<10, device.MaxContentSize)
 
 	// wireguardOverhead is what WireGuard adds to a packet, in bytes: header 16, authentication tag 16.
 	wireguardOverhead = device.MessageTransportSize

@@ -239,7 +239,7 @@ func TestMTU(t *testing.T) {
 	s.openRelay()
 	s.await("relay answers", func(st api.Status) bool { return st.Relay.Answered > 0 })
 	s.carry(api.CarrierRelay)
-	s.await("MTU of the relay", func(st api.Status) bool { return st.MTU == 16384 })
+	s.await("MTU of the relay", func(st api.Status) bool { return st.MTU == 32768 })
 	exchange(t, service, 1<<20)
 	s.carry(api.CarrierUDP)
 	s.await("MTU of UDP again", func(st api.Status) bool { return st.MTU == 1424 })
