@@ -67,6 +67,11 @@ test: ## Everything CI runs: installs what it needs, then lints, tests, and runs
 	@build/install-deps.sh
 	@tests/run.sh
 
+.PHONY: screenshots
+screenshots: ## Take the pictures of the README anew, on a real cluster
+	@build/install-deps.sh
+	go test ./tests/e2e/page -count 1 -run TestThePicturesOfTheReadme -v -screenshots
+
 .PHONY: bench
 bench: build ## Measure against the plain route and kubectl port-forward; prints a table of ratios
 	@build/install-deps.sh

@@ -2,17 +2,11 @@
 // The whole way on a real cluster: install the gateway, connect, intercept, see requests, leave, disconnect. It runs on the
 // laptop, so that what it asks with curl goes through the tunnel.
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
-import { address, finish, look, open, step, wide, narrow } from './kit.mjs'
+import { address, finish, look, narrow, open, step, wide } from './kit.mjs'
+import { context, curl, localCatalog, newAddress, on } from './laptop.mjs'
 
-const context = process.argv[5]
 const page = await open()
-const heading = (name, level) => page.getByRole('heading', { name, level }).first().waitFor()
-const shown = (text) => page.getByText(text).first().waitFor()
-const button = (name) => page.getByRole('button', { name, exact: true })
-const dialog = page.getByRole('dialog')
-const row = page.getByRole('listitem').filter({ has: page.getByText(context, { exact: true }) })
-const curl = (...args) => execFileSync('curl', ['-sS', '-m', '10', ...args], { encoding: 'utf8' })
+const { button, dialog, heading, row, shown } = on(page)
 
 await step(page, 'the address opens the page once', async () => {
   await page.goto(address)
@@ -42,7 +36,7 @@ await step(page, 'connect by click', async () => {
 })
 let local
 await step(page, 'intercept by click, with the port picker', async () => {
-  local = spawn('shop', ['catalog'], { env: { ...process.env, POD_NAME: 'this-laptop' }, stdio: 'ignore' })
+  local = localCatalog()
   await page.goto(`${own}#/workloads`)
   await heading('Workloads', 1)
   await look(page, 'real-workloads')
@@ -74,8 +68,7 @@ await step(page, 'the header that is copied works with curl, and the request lis
 })
 await step(page, 'two browsers agree; leave by click', async () => {
   const second = await open()
-  const { URL: fresh } = { URL: JSON.parse(execFileSync('fairlead', ['open', '--print', '--output', 'json'], { encoding: 'utf8' })).url }
-  await second.goto(fresh)
+  await second.goto(newAddress())
   await second.getByRole('heading', { name: 'Clusters', level: 1 }).waitFor()
   await second.goto(`${second.url().split('#')[0]}#/intercepts`)
   await second.getByText('Copy header').first().waitFor()
@@ -99,5 +92,5 @@ await step(page, 'disconnect by click', async () => {
   await page.locator('#connection').waitFor({ state: 'detached' })
   assert.throws(() => curl('http://catalog.shop/'))
 })
-local.kill()
+local.end()
 await finish(['403'])

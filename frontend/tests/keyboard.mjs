@@ -56,8 +56,10 @@ await step(page, 'search', async () => {
 await step(page, 'choose ports and a header', async () => {
   await dialog.getByText('on this laptop;').first().waitFor()
   await to(/http/)
-  const program = await to(/^8080 ?shop/)
-  if (!program.checked) await press('Space')
+  await to(/^\d+ ?[a-z]/)
+  await to(/^Another port/, 'ArrowDown')
+  const program = await to(/^8080 ?shop/, 'ArrowUp')
+  assert.ok(program.checked)
   await to(/^(Only mine|All traffic)$/)
   await to(/^Requests with this header/)
   await press('ControlOrMeta+a')

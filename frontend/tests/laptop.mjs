@@ -12,11 +12,15 @@ export const curl = (...args) => run('curl', '-sS', '-m', '10', ...args)
 /** A new address that opens the page. */
 export const newAddress = () => JSON.parse(run('fairlead', 'open', '--print', '--output', 'json')).url
 
-/** Runs the shop's catalog here, on port 8080, as somebody who works on it would. end ends it. */
-export function localCatalog() {
-  const program = spawn('shop', ['catalog'], { env: { ...process.env, POD_NAME: 'this-laptop' }, stdio: 'ignore' })
+/** Runs a program here until this script ends, also where it fails. end ends it before. */
+export function local(command, args, options = {}) {
+  const program = spawn(command, args, { stdio: 'ignore', ...options })
+  process.on('exit', () => program.kill())
   return { end: () => program.kill() }
 }
+
+/** Runs the shop's catalog here, on port 8080, as somebody who works on it would. */
+export const localCatalog = () => local('shop', ['catalog'], { env: { ...process.env, POD_NAME: 'this-laptop' } })
 
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
 process.stdin.unref()

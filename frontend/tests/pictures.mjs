@@ -2,10 +2,9 @@
 // Takes the pictures of the README: a connection, the workloads, the dialog of an intercept, and its requests as they come, light
 // and dark. What they show is so: a gateway, workloads, a program of this laptop and requests that reach it.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { finish, open, screenshots, step, until } from './kit.mjs'
-import { curl, on, run } from './laptop.mjs'
+import { curl, local, on, run } from './laptop.mjs'
 
 const page = await open({ width: 1280, height: 800 }, { deviceScaleFactor: 2 })
 const { dialog, go, heading, shown } = on(page)
@@ -40,7 +39,7 @@ require('node:http').createServer((request, response) => {
     response.end(JSON.stringify({ pod: 'this-laptop', items: ['anchor', 'fairlead', 'shackle', 'winch'] }))
   }, request.url.length * 0.7)
 }).listen(3000, '127.0.0.1')`
-const local = spawn(process.execPath, ['-e', program], { cwd: folder, stdio: 'ignore' })
+const node = local(process.execPath, ['-e', program], { cwd: folder })
 
 await step(page, 'a connection', async () => {
   const { url } = JSON.parse(run('env', `KUBECONFIG=${kubeconfig}`, 'fairlead', 'open', '--print', '--output', 'json'))
@@ -87,9 +86,7 @@ await step(page, 'its requests', async () => {
 await step(page, 'the workloads', async () => {
   await go('workloads')
   await shown('You')
-  await page.getByLabel('Namespace').fill('shop')
-  await page.keyboard.press('Enter')
   await picture('workloads')
 })
-local.kill()
+node.end()
 await finish()

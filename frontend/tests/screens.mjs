@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Clusters, Activity, Doctor, Settings and the shell, in every state, against a daemon that shows scenes.
 import assert from 'node:assert/strict'
-import { address, complaints, finish, focused, huge, look, narrow, open, scene, screenshots, step, wide } from './kit.mjs'
+import { address, complaints, finish, focused, huge, look, narrow, open, scene, screenshots, step, until, wide } from './kit.mjs'
 
 const page = await open()
 const heading = (name, level) => page.getByRole('heading', { name, level }).first().waitFor()
@@ -43,7 +43,8 @@ await step(page, 'the namespace is switched live, with the keyboard', async () =
   await box.focus()
   await box.press('ArrowDown')
   await page.getByRole('option', { name: 'payments' }).waitFor()
-  assert.equal(await box.getAttribute('aria-activedescendant'), await page.getByRole('option', { name: 'shop' }).getAttribute('id'))
+  const chosen = await page.getByRole('option', { name: 'shop' }).getAttribute('id')
+  await until('the chosen one is the active one', async () => (await box.getAttribute('aria-activedescendant')) === chosen)
   await look(page, 'namespaces')
   await box.fill('pay')
   await box.press('ArrowDown')
