@@ -62,6 +62,17 @@ func (l *Laptop) DaemonMemory(ctx context.Context) (int64, error) {
 	return l.memory(ctx, "$(pgrep -u dev -f 'fairlead daemon')")
 }
 
+// DaemonCPU returns the time that the user's daemon has spent on processors since its start.
+func (l *Laptop) DaemonCPU(ctx context.Context) (time.Duration, error) {
+	// Fields 14 and 15 are ticks in user and in kernel mode, 100 in a second (proc(5), USER_HZ).
+	r := l.Exec(ctx, "root", "sh", "-c", "awk '{print $14+$15}' /proc/$(pgrep -u dev -f 'fairlead daemon')/stat")
+	var ticks int64
+	if _, err := fmt.Sscan(strings.TrimSpace(r.Stdout), &ticks); err != nil {
+		return 0, fmt.Errorf("read processor time: %w: %s", err, r)
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond, nil
+}
+
 // HelperMemory returns the resident memory of the helper in bytes.
 func (l *Laptop) HelperMemory(ctx context.Context) (int64, error) {
 	return l.memory(ctx, "$(cat /run/fairlead-helper.pid)")
