@@ -206,6 +206,10 @@ func classifyTrust(err error, _ Action, s Subject) *problem.Problem {
 func classifyNetwork(err error, action Action, s Subject) *problem.Problem {
 	netErr, isNet := errors.AsType[net.Error](err)
 	dnsErr, isDNS := errors.AsType[*net.DNSError](err)
+	cause := err // of a request that failed, what the network says: its address is said already
+	if opErr, ok := errors.AsType[*net.OpError](err); ok {
+		cause = opErr
+	}
 	switch {
 	case errors.Is(err, context.Canceled):
 		return problem.Wrap(err, problem.Cancelled, "", "'%s' was interrupted", action)
@@ -213,10 +217,10 @@ func classifyNetwork(err error, action Action, s Subject) *problem.Problem {
 		return problem.Wrap(err, problem.ClusterUnreachable, "Check the network of this machine, a VPN that the cluster needs, and the server's name in the kubeconfig.",
 			"the name %s of the cluster at %s can't be resolved", dnsErr.Name, s.Server)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return problem.Wrap(err, problem.ClusterUnreachable, "Check that the cluster runs, and the server's address and port in the kubeconfig.",
+		return problem.Wrap(cause, problem.ClusterUnreachable, "Check that the cluster runs, and the server's address and port in the kubeconfig.",
 			"nothing listens at %s", s.Server)
 	case errors.Is(err, context.DeadlineExceeded), isNet && netErr.Timeout(), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return problem.Wrap(err, problem.ClusterUnreachable, "Check the network of this machine, a VPN that the cluster needs, and the server's address in the kubeconfig.",
+		return problem.Wrap(cause, problem.ClusterUnreachable, "Check the network of this machine, a VPN that the cluster needs, and the server's address in the kubeconfig.",
 			"the cluster at %s does not answer", s.Server)
 	}
 	return nil

@@ -9,6 +9,7 @@ const { button, dialog, go, heading, row, shown } = on(page)
 const path = () => new URL(page.url()).pathname
 const key = dialog.getByLabel('Requests with this header')
 
+const local = localCatalog()
 await step(page, 'connected, intercepting, and filling in another intercept', async () => {
   await page.goto(address)
   await row.getByRole('button', { name: 'Connect' }).click()
@@ -19,7 +20,6 @@ await step(page, 'connected, intercepting, and filling in another intercept', as
   await dialog.getByText('x-fairlead: ').first().waitFor()
   await key.fill('not-sent-yet')
 })
-const local = localCatalog()
 const before = path()
 await step(page, 'the daemon is killed: the page says so, and shows nothing that it does not know', async () => {
   await ask('kill the daemon')

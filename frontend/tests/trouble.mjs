@@ -24,6 +24,7 @@ const listen = () =>
   })
 const said = () => page.evaluate(() => globalThis.said)
 
+const local = localCatalog()
 await step(page, 'connected, and a workload intercepted', async () => {
   await page.goto(address)
   await row.getByRole('button', { name: 'Connect' }).click()
@@ -34,7 +35,6 @@ await step(page, 'connected, and a workload intercepted', async () => {
   await go('intercepts')
   await shown('Active')
 })
-const local = localCatalog()
 await until('a request that comes here', async () => /this-laptop/.test(mine()))
 
 await step(page, 'unplugged: within seconds it says that nothing gets through, and what to do', async () => {

@@ -120,6 +120,14 @@ export function parseEvent(block: string): ServerEvent | undefined {
 const retryFirst = 500
 const retryMost = 5000
 
+/** What opens streams that wait before they are opened again. */
+const waiting = new Set<() => void>()
+
+/** Tries streams that are broken now, and not after a while. */
+export function tryNow(): void {
+  for (const open of [...waiting]) open()
+}
+
 /**
  * Follows a stream of server-sent events for as long as it is wanted, and opens it again when it breaks. onLost says why,
  * each time. Returns what ends it.
@@ -130,6 +138,8 @@ export function follow<Data>(path: string, name: string, onData: (data: Data) =>
   let wait = retryFirst
   let ended = false
   const open = () => {
+    clearTimeout(timer)
+    waiting.delete(open)
     const own = (source = new EventSource(path))
     own.addEventListener(name, (event) => {
       wait = retryFirst
@@ -149,12 +159,14 @@ export function follow<Data>(path: string, name: string, onData: (data: Data) =>
     if (ended) return
     onLost(why)
     timer = setTimeout(open, wait)
+    waiting.add(open)
     wait = Math.min(wait * 2, retryMost)
   }
   open()
   return () => {
     ended = true
     clearTimeout(timer)
+    waiting.delete(open)
     source?.close()
   }
 }

@@ -37,7 +37,7 @@ import type {
   WorkloadsRequest,
 } from './types'
 
-export { ProblemError, problemOf, unknownBrowser, unreachable } from './call'
+export { ProblemError, problemOf, tryNow, unknownBrowser, unreachable } from './call'
 export type { CallOptions } from './call'
 export type { InterceptRequest }
 
