@@ -3,6 +3,7 @@
 import { SvelteMap, SvelteSet } from 'svelte/reactivity'
 import * as api from '../../api/client'
 import type { Intercept, Problem } from '../../api/types'
+import { router } from '../../state/router.svelte'
 import { store } from '../../state/store.svelte'
 import { announce } from '../../state/toasts.svelte'
 import { sentence } from '../../state/words'
@@ -20,6 +21,8 @@ class Leaving {
     try {
       const another = i.user !== store.session?.user && !i.mine
       const { left } = await api.leave({ namespace: i.namespace, names: [i.name], owner: another ? i.user : undefined })
+      // Whoever looked at it, and nothing else, looks at what is left.
+      if (router.route.screen === 'intercepts' && router.route.rest === i.id) router.replace('intercepts')
       const notes = (left ?? []).flatMap((one) => one.notes ?? []).map(sentence)
       announce([`Left ${i.workload.name}: its requests go to the app again.`, ...notes].join(' '), 'good')
     } catch (error) {
