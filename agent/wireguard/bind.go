@@ -13,6 +13,7 @@ import (
 	"golang.zx2c4.com/wireguard/conn"
 
 	"github.com/fairlead-dev/fairlead/agent/api/carrier"
+	"github.com/fairlead-dev/fairlead/agent/api/carrier/processors"
 )
 
 // Bind is WireGuard's way to its peers. It is safe for concurrent use, and may be closed and opened again by the
@@ -79,7 +80,7 @@ func addressOf(e conn.Endpoint) netip.AddrPort {
 
 // Open implements conn.Bind.
 func (b *Bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
-	theProcessors.begin()
+	processors.Process.Begin()
 	fns, actual, err := b.udp.Open(port)
 	if err != nil {
 		return nil, 0, err
@@ -149,7 +150,7 @@ func (b *Bind) receiveRelay(fn conn.ReceiveFunc) conn.ReceiveFunc {
 }
 
 func (b *Bind) received(packets, bytes int) {
-	theProcessors.moved(packets, bytes)
+	processors.Process.Moved(packets, bytes)
 	if packets > 0 && b.events.Received != nil {
 		b.events.Received(packets, bytes)
 	}
@@ -162,7 +163,7 @@ func (b *Bind) WayOf(session uint32) *Way { return b.sessions.way(session) }
 // Send implements conn.Bind. Over a relay it never waits.
 func (b *Bind) Send(datagrams [][]byte, endpoint conn.Endpoint) error {
 	packets, bytes := b.sessions.sent(datagrams)
-	theProcessors.moved(packets, bytes)
+	processors.Process.Moved(packets, bytes)
 	if packets > 0 && b.events.Sent != nil {
 		defer b.events.Sent(packets, bytes)
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.zx2c4.com/wireguard/device"
 
 	"github.com/fairlead-dev/fairlead/agent/api/carrier"
+	"github.com/fairlead-dev/fairlead/agent/api/carrier/processors"
 	"github.com/fairlead-dev/fairlead/helper/api"
 )
 
@@ -84,7 +85,7 @@ func (b *bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	if b.stop != nil {
 		return nil, 0, conn.ErrBindAlreadyOpen
 	}
-	theProcessors.begin()
+	processors.Process.Begin()
 	stop := make(chan struct{})
 	receivers := []conn.ReceiveFunc{b.receiver(api.CarrierRelay, func(bufs [][]byte, sizes []int) (int, error) {
 		return b.relay.receive(stop, bufs, sizes)
@@ -150,7 +151,7 @@ func (b *bind) count(datagrams [][]byte, sizes []int) {
 		}
 	}
 	b.datagrams.Add(uint64(len(datagrams)))
-	theProcessors.moved(len(datagrams), bytes)
+	processors.Process.Moved(len(datagrams), bytes)
 }
 
 // Close closes the UDP sockets. A relay stream stays open.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package wireguard
+package processors
 
 import (
 	"testing"
@@ -10,9 +10,9 @@ import (
 // Much traffic is given all processors, until there is little again; little never is.
 func TestProcessorsFollowTraffic(t *testing.T) {
 	applied := make(chan string, 8)
-	p := &processors{all: func() { applied <- "all" }, one: func() { applied <- "one" }}
-	p.begin()
-	p.begin()
+	p := &Governor{all: func() { applied <- "all" }, one: func() { applied <- "one" }}
+	p.Begin()
+	p.Begin()
 	if got := <-applied; got != "one" {
 		t.Fatalf("begins with %s", got)
 	}
@@ -42,11 +42,11 @@ func TestProcessorsFollowTraffic(t *testing.T) {
 // Work is counted in portions: many small datagrams are as much as a few large ones.
 func TestWorkIsCountedInPortions(t *testing.T) {
 	for name, one := range map[string][2]int{"small": {1, 100}, "large": {128, 128 * 1400}, "one huge": {1, 4 * manyWork}} {
-		p := &processors{all: func() {}, one: func() {}}
+		p := &Governor{all: func() {}, one: func() {}}
 		passed := 0
 		for p.work.Load() < 3*manyWork {
 			before := p.passed
-			p.moved(one[0], one[1])
+			p.Moved(one[0], one[1])
 			if p.passed != before {
 				passed++
 			}
