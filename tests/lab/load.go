@@ -25,11 +25,14 @@ type Load struct {
 	Servers  map[string]int `json:"servers"`  // how many requests each answered
 	Failures []string       `json:"failures"` // the first of them
 	Slowest  float64        `json:"slowest"`  // seconds
+	Slow     []string       `json:"slow"`     // the first that were slow: when they began, how long they took
 }
 
 const (
 	// mostFailures is how many failures are told in words.
 	mostFailures = 20
+	// slowAfter is when a request is told as slow. New connections whose first packet is lost take a second.
+	slowAfter = 1500 * time.Millisecond
 	// lateAfter is when a request counts as failed for want of an answer.
 	lateAfter = 10 * time.Second
 )
@@ -51,7 +54,7 @@ func loadCommand() *cobra.Command {
 			defer stop()
 			ctx, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
-			l := &loader{url: args[0], header: header, field: field, post: post, result: Load{Servers: map[string]int{}, Failures: []string{}}}
+			l := &loader{url: args[0], header: header, field: field, post: post, result: Load{Servers: map[string]int{}, Failures: []string{}, Slow: []string{}}}
 			l.client.Transport = &http.Transport{MaxIdleConns: 64, MaxIdleConnsPerHost: 64, DisableCompression: true}
 			l.run(ctx, rate)
 			return json.NewEncoder(os.Stdout).Encode(l.result)
@@ -101,6 +104,9 @@ func (l *loader) once() {
 	defer l.mu.Unlock()
 	l.result.Requests++
 	l.result.Slowest = max(l.result.Slowest, took.Seconds())
+	if took > slowAfter && len(l.result.Slow) < mostFailures {
+		l.result.Slow = append(l.result.Slow, fmt.Sprintf("%s %v", started.Format("15:04:05.000"), took.Round(time.Millisecond)))
+	}
 	if err == nil {
 		l.result.Servers[server]++
 		return

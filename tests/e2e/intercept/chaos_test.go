@@ -163,7 +163,7 @@ func TestChaos(t *testing.T) {
 	inside := 0
 	for name, l := range map[string]*load{"others through the front": others, "others who post": posts, "the developer's own": own} {
 		result := l.stop(t)
-		t.Logf("%s: %d requests, %d failed, slowest %.1f s, answered by %v", name, result.Requests, result.Failed, result.Slowest, result.Servers)
+		t.Logf("%s: %d requests, %d failed, slowest %.1f s, answered by %v, slow: %v", name, result.Requests, result.Failed, result.Slowest, result.Servers, result.Slow)
 		var failures, cut []string
 		for _, failure := range result.Failures {
 			if cutByKill(failure, kills) {

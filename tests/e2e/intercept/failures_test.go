@@ -341,6 +341,7 @@ type loadResult struct {
 	Servers          map[string]int
 	Failures         []string
 	Slowest          float64
+	Slow             []string
 }
 
 func startLoad(t *testing.T, args ...string) *load {

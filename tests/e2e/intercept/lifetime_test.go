@@ -123,6 +123,12 @@ func TestAwayForLong(t *testing.T) {
 	if err := machine.Restore(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	harness.Eventually(t, 10*time.Second, "the laptop reaches the cluster", func() error {
+		if r := alice.TryAs(t, "root", "kubectl", "get", "--raw", "/readyz"); r.Status != 0 {
+			return fmt.Errorf("%s", r)
+		}
+		return nil
+	})
 	compareSnapshots(t, before, snapshot(t, "lab"))
 	harness.Eventually(t, 10*time.Second, "its owner hears of it", func() error {
 		for _, i := range alice.intercepts(t) {
