@@ -39,7 +39,7 @@ stage_frontend() {
 }
 # The window is linked with the system's web view, so what needs the toolkit is vetted here, and not by lint.
 stage_desktop() {
-	if make --no-print-directory frontend && go vet -tags desktop,production,webkit2_41 . ./app/desktop ./app/tray; then
+	if make --no-print-directory frontend && go vet -tags desktop,production,webkit2_41 . ./app/desktop ./app/tray && go vet -tags cluster ./tests/desktop; then
 		go_stage desktop -timeout 5m ./tests/desktop/...
 	else
 		command_stage desktop false

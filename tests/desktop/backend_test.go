@@ -55,13 +55,6 @@ func (b *backend) note(call string) {
 	b.calls = append(b.calls, call)
 }
 
-// forget forgets the calls.
-func (b *backend) forget() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.calls = nil
-}
-
 // tell adds an event.
 func (b *backend) tell(e localapi.Event) {
 	b.change("", func(s *localapi.Snapshot) {

@@ -4,6 +4,6 @@
 // panel of Xfce, D-Bus, and a daemon with a backend of its own.
 //
 // It clicks as a panel and a person do, and looks at what the desktop is told and at what is on the screen. It needs
-// what 'build/install-deps.sh' installs, and the page ('make frontend'). It must not touch a cluster, nor
-// the session of whoever runs it.
+// what 'build/install-deps.sh' installs, and the page ('make frontend'). It must not touch the session of
+// whoever runs it, nor a cluster, unless it is built for that (tag cluster; see tests/e2e/window).
 package desktop

@@ -23,6 +23,12 @@ import (
 // patience is how long anything may take on a busy machine before it counts as not happening.
 const patience = 20 * time.Second
 
+// programsVariable names the environment variable that is the folder of a window and a fairlead which are built already.
+const programsVariable = "FAIRLEAD_PROGRAMS"
+
+// shared is what the session takes from the environment of the tests. On a laptop of a cluster there is a KUBECONFIG.
+var shared = []string{"PATH", "LANG", "TMPDIR"}
+
 // version is what the window is built as; the daemon of the tests says the same.
 const version = "0.1.0"
 
@@ -50,6 +56,8 @@ func run(m *testing.M) int {
 // desktopSession is a desktop of its own.
 type desktopSession struct {
 	folder      string
+	programs    string // folder of the programs under test
+	screen      screen
 	environment []string
 	bus         *dbus.Conn
 	news        *notifications
@@ -58,13 +66,13 @@ type desktopSession struct {
 }
 
 func startSession(folder string) (s *desktopSession, err error) {
-	s = &desktopSession{folder: folder}
+	s = &desktopSession{folder: folder, programs: filepath.Join(folder, "bin")}
 	defer func() {
 		if err != nil {
 			s.end()
 		}
 	}()
-	for _, sub := range []string{"run", "home", "bin", "home/.config/xfce4/xfconf/xfce-perchannel-xml"} {
+	for _, sub := range []string{"run", "home", "screen", "bin", "home/.config/xfce4/xfconf/xfce-perchannel-xml"} {
 		if err := os.MkdirAll(filepath.Join(folder, sub), 0o700); err != nil {
 			return s, err
 		}
@@ -73,11 +81,13 @@ func startSession(folder string) (s *desktopSession, err error) {
 	if err := os.WriteFile(panel, []byte(panelConfig), 0o600); err != nil {
 		return s, err
 	}
-	if err := s.build(); err != nil {
+	if given := os.Getenv(programsVariable); given != "" {
+		s.programs = given
+	} else if err := s.build(); err != nil {
 		return s, err
 	}
 	home := filepath.Join(folder, "home")
-	for _, name := range []string{"PATH", "LANG", "TMPDIR"} {
+	for _, name := range shared {
 		if value, ok := os.LookupEnv(name); ok {
 			s.environment = append(s.environment, name+"="+value)
 		}
@@ -88,11 +98,14 @@ func startSession(folder string) (s *desktopSession, err error) {
 		// What somebody has set who works behind a proxy that is of no use here: the page must come without it.
 		"http_proxy=http://192.0.2.1:3128", "HTTP_PROXY=http://192.0.2.1:3128",
 	)
-	display, err := s.startForLine("Xvfb", "-displayfd", "3", "-screen", "0", "1280x900x24", "-nolisten", "tcp")
+	display, err := s.startForLine("Xvfb", "-displayfd", "3", "-screen", "0", "1280x900x24", "-fbdir", filepath.Join(folder, "screen"), "-nolisten", "tcp")
 	if err != nil {
 		return s, err
 	}
 	s.environment = append(s.environment, "DISPLAY=:"+display)
+	if s.screen, err = openScreen(filepath.Join(folder, "screen", "Xvfb_screen0")); err != nil {
+		return s, err
+	}
 	address, err := s.startForLine("dbus-daemon", "--session", "--nofork", "--print-address=3")
 	if err != nil {
 		return s, err
@@ -120,7 +133,7 @@ func (s *desktopSession) build() error {
 		{"1", "desktop,production,webkit2_41", "fairlead-desktop", "."},
 		{"0", "", "fairlead", "./app/cli"},
 	} {
-		command := exec.Command("go", "build", "-trimpath", "-tags", b.tags, "-ldflags", "-s -w -X main.version="+version, "-o", filepath.Join(s.folder, "bin", b.name), b.folder)
+		command := exec.Command("go", "build", "-trimpath", "-tags", b.tags, "-ldflags", "-s -w -X main.version="+version, "-o", s.program(b.name), b.folder)
 		command.Dir = root
 		command.Env = append(os.Environ(), "CGO_ENABLED="+b.cgo)
 		if out, err := command.CombinedOutput(); err != nil {
@@ -130,7 +143,7 @@ func (s *desktopSession) build() error {
 	return nil
 }
 
-func (s *desktopSession) program(name string) string { return filepath.Join(s.folder, "bin", name) }
+func (s *desktopSession) program(name string) string { return filepath.Join(s.programs, name) }
 
 // command is a program in this session, which ends with the test.
 func (s *desktopSession) command(name string, arguments ...string) *exec.Cmd {

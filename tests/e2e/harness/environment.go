@@ -26,8 +26,8 @@ const KeepVariable = "FAIRLEAD_E2E_KEEP"
 // NameVariable names the environment variable that replaces the cluster's name, so that two may work on tests at once.
 const NameVariable = "FAIRLEAD_E2E_CLUSTER"
 
-// version is what the programs are built as.
-const version = "0.1.0"
+// Version is what the programs are built as.
+const Version = "0.1.0"
 
 // Environment is a cluster that is ready for tests.
 type Environment struct {
@@ -81,7 +81,7 @@ func Start(ctx context.Context, config cluster.Config) (*Environment, error) {
 	if err != nil {
 		return env, err
 	}
-	if err := env.Cluster.LoadAgent(ctx, version); err != nil {
+	if err := env.Cluster.LoadAgent(ctx, Version); err != nil {
 		return env, fmt.Errorf("load the gateway's image: %w", err)
 	}
 	for i := range max(config.Laptops, 1) {
@@ -124,7 +124,7 @@ func repository() (string, error) {
 // build makes sure that the programs under test are those of the sources.
 func build(ctx context.Context, root string) error {
 	for _, args := range [][]string{
-		{"make", "--no-print-directory", "build", "VERSION=" + version},
+		{"make", "--no-print-directory", "build", "VERSION=" + Version},
 		{"go", "build", "-o", filepath.Join(root, ".cluster", "bin", "traffic"), "./tests/traffic"},
 	} {
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
