@@ -292,6 +292,9 @@ func (s *linuxSocket) messagesFor(count int) *[]ipv6.Message {
 }
 
 func (s *linuxSocket) send(datagrams [][]byte, to netip.AddrPort) error {
+	if len(datagrams) == 1 && to.Addr().Zone() == "" {
+		return s.sendOne(datagrams[0], to)
+	}
 	pooled := s.messagesFor(len(datagrams))
 	defer s.sending.Put(pooled)
 	addr := net.UDPAddrFromAddrPort(netip.AddrPortFrom(to.Addr().Unmap(), to.Port()))

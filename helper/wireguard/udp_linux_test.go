@@ -111,6 +111,11 @@ func TestSockets(t *testing.T) {
 			if err := from.send(datagrams, target); err != nil {
 				t.Fatal(err)
 			}
+			alone := []byte("one alone")
+			datagrams = append(datagrams, alone)
+			if err := from.send([][]byte{alone}, target); err != nil {
+				t.Fatal(err)
+			}
 			got := 0
 			for got < len(datagrams) {
 				bufs, sizes := make([][]byte, 16), make([]int, 16) // smaller than what the kernel coalesces
@@ -148,6 +153,11 @@ func TestSocketsTooLarge(t *testing.T) {
 	if !errors.As(err, &tooLarge) || tooLarge.size != 65535 {
 		t.Errorf("got %v", err)
 	}
+	tooLarge = nil
+	err = sockets.send([][]byte{make([]byte, 65535)}, to)
+	if !errors.As(err, &tooLarge) || tooLarge.size != 65535 {
+		t.Errorf("alone: got %v", err)
+	}
 }
 
 func TestSocketsClosed(t *testing.T) {
@@ -166,5 +176,8 @@ func TestSocketsClosed(t *testing.T) {
 	}
 	if err := <-ended; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("receive after close: %v", err)
+	}
+	if err := sockets.send([][]byte{{1}}, netip.MustParseAddrPort("127.0.0.1:9")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("send after close: %v", err)
 	}
 }
