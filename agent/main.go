@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// fairlead-agent is what runs inside a cluster. Its one command so far, gateway, is where laptops connect.
+// fairlead-agent is what runs inside a cluster. Its one command, gateway, is where laptops connect.
 package main
 
 import (

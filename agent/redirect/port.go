@@ -34,6 +34,7 @@ type Port struct {
 	Families Families
 }
 
+// String is what people read, such as 8080/TCP.
 func (p Port) String() string { return fmt.Sprintf("%d/%s", p.Number, p.Protocol) }
 
 // keys of the port in the program's map.

@@ -17,6 +17,7 @@ const (
 	Relay
 )
 
+// String is the name that people and the API know.
 func (c Carrier) String() string {
 	switch c {
 	case UDP:

@@ -67,25 +67,30 @@ func (d *LocalDaemon) Page(ctx context.Context) (localapi.Page, error) {
 	return d.client.Page(ctx, localapi.PageRequest{Environment: d.environment})
 }
 
+// WatchSnapshots calls each with the daemon's snapshots, until ctx is done or the daemon ends.
 func (d *LocalDaemon) WatchSnapshots(ctx context.Context, each func(localapi.Snapshot) error) error {
 	return d.client.WatchSnapshots(ctx, each)
 }
 
+// Contexts are those of the kubeconfig that the window's environment names.
 func (d *LocalDaemon) Contexts(ctx context.Context) ([]localapi.Context, error) {
 	found, err := d.client.Contexts(ctx, localapi.Target{Environment: d.environment})
 	return found.Contexts, err
 }
 
+// Connect connects to a context, and returns when connected.
 func (d *LocalDaemon) Connect(ctx context.Context, name string) error {
 	_, err := d.client.Connect(ctx, localapi.ConnectRequest{Context: name, Environment: d.environment})
 	return err
 }
 
+// Disconnect returns when everything is put back.
 func (d *LocalDaemon) Disconnect(ctx context.Context) error {
 	_, err := d.client.Disconnect(ctx)
 	return err
 }
 
+// Leave ends an intercept of this laptop, and returns when everything is put back.
 func (d *LocalDaemon) Leave(ctx context.Context, namespace, name string) error {
 	_, err := d.client.Leave(ctx, localapi.LeaveRequest{Target: localapi.Target{Namespace: namespace}, Names: []string{name}})
 	return err

@@ -4,7 +4,6 @@ package localapi
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"mime"
@@ -82,30 +81,7 @@ func (c *Client) Programs(ctx context.Context) (Programs, error) {
 // WatchRecords calls each with the requests of all intercepts: first those that are kept, then what is new or has changed.
 // It returns each's error, the context's once it is done, or nil when the daemon ends.
 func (c *Client) WatchRecords(ctx context.Context, each func(Records) error) error {
-	body, err := c.do(ctx, http.MethodGet, "/v1/requests/watch", nil)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	events := newEventReader(body)
-	for {
-		e, err := events.next()
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil:
-			return nil // the daemon has gone
-		case e.Name != eventRecords:
-			continue
-		}
-		var records Records
-		if err := json.Unmarshal(e.Data, &records); err != nil {
-			return undecodable(err)
-		}
-		if err := each(records); err != nil {
-			return err
-		}
-	}
+	return follow(ctx, c, "/v1/requests/watch", eventRecords, each)
 }
 
 // EnvironmentFile is Environment as a file has it.

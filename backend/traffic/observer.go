@@ -135,9 +135,10 @@ func (o *Observer) see(p []byte, in bool) {
 	}
 }
 
-// InUnread and OutUnread say how many of the bytes that come next nobody needs to see: tell their number by InPassed and
-// OutPassed instead.
-func (o *Observer) InUnread() int64  { return o.unread(true) }
+// InUnread says how many of the bytes to the program that come next nobody needs to see: tell their number by InPassed instead.
+func (o *Observer) InUnread() int64 { return o.unread(true) }
+
+// OutUnread is InUnread for the bytes from the program, and OutPassed.
 func (o *Observer) OutUnread() int64 { return o.unread(false) }
 
 func (o *Observer) unread(in bool) int64 {
@@ -154,8 +155,10 @@ func (o *Observer) unread(in bool) int64 {
 	return 0
 }
 
-// InPassed counts bytes to the program that were not shown, OutPassed those from it.
-func (o *Observer) InPassed(n int64)  { o.passed(n, true) }
+// InPassed counts bytes to the program that were not shown.
+func (o *Observer) InPassed(n int64) { o.passed(n, true) }
+
+// OutPassed counts bytes from the program that were not shown.
 func (o *Observer) OutPassed(n int64) { o.passed(n, false) }
 
 func (o *Observer) passed(n int64, in bool) {
