@@ -12,6 +12,12 @@ const go = async (screen) => {
   await page.goto(new URL(`#/${screen}`, address).href)
 }
 const all = [wide, narrow, huge]
+/** Has the daemon send a snapshot that changes nothing but figures, and waits until it is there: it must undo nothing. */
+const snapshot = async () => {
+  const taken = page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 300))) // nothing on the page tells of it
+  await scene('traffic', true)
+  await taken
+}
 
 await step(page, 'the contexts, each with how its cluster is', async () => {
   await scene('disconnected')
@@ -47,6 +53,8 @@ await step(page, 'the namespace is switched live, with the keyboard', async () =
   await until('the chosen one is the active one', async () => (await box.getAttribute('aria-activedescendant')) === chosen)
   await look(page, 'namespaces')
   await box.fill('pay')
+  await snapshot()
+  assert.equal(await box.inputValue(), 'pay')
   await box.press('ArrowDown')
   await box.press('Enter')
   await shown('Short names now resolve in payments.')
@@ -242,6 +250,12 @@ await step(page, 'settings are saved field by field', async () => {
   await page.keyboard.type('10.20.0.0/16')
   await page.keyboard.press('Enter')
   await button('Remove 10.20.0.0/16').waitFor()
+  const terminal = page.getByRole('combobox', { name: 'Terminal' })
+  await terminal.fill('xte')
+  await snapshot()
+  assert.equal(await terminal.inputValue(), 'xte')
+  await terminal.press('Escape')
+  await terminal.fill('')
   await button('Add a file').click()
   await page.keyboard.type('/missing')
   await page.keyboard.press('Enter')
