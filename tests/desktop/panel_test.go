@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package desktop
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"strings"
+	"testing"
+)
+
+// clickIcon finds the icon in the panel by its colour, clicks on it, and waits for the menu.
+func clickIcon(t *testing.T, colour color.NRGBA) {
+	t.Helper()
+	var at image.Point
+	eventually(t, "the icon in the panel", func() (err error) {
+		at, err = middle(here.screenshot(t, ""), colour)
+		return err
+	})
+	here.tell(t, "mousemove", fmt.Sprint(at.X), fmt.Sprint(at.Y), "click", "1")
+	eventually(t, "the menu", func() error {
+		if len(menuWindows()) == 0 {
+			return errors.New("there is none")
+		}
+		return nil
+	})
+}
+
+// middle finds the middle of the pixels of a colour in the panel.
+func middle(picture image.Image, colour color.NRGBA) (image.Point, error) {
+	var sum image.Point
+	n := 0
+	for y := range 26 {
+		for x := range picture.Bounds().Dx() {
+			r, g, b, _ := picture.At(x, y).RGBA()
+			if near(r, colour.R) && near(g, colour.G) && near(b, colour.B) {
+				sum, n = sum.Add(image.Pt(x, y)), n+1
+			}
+		}
+	}
+	if n < 10 {
+		return image.Point{}, fmt.Errorf("%d pixels have its colour", n)
+	}
+	return sum.Div(n), nil
+}
+
+func near(have uint32, want uint8) bool {
+	return max(have>>8, uint32(want))-min(have>>8, uint32(want)) < 16
+}
+
+// menuWindows finds the menus of the panel.
+func menuWindows() []string {
+	out, err := here.try("xdotool", "search", "--onlyvisible", "--class", "wrapper-2.0")
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(out)
+}
