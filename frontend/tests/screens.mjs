@@ -12,12 +12,6 @@ const go = async (screen) => {
   await page.goto(new URL(`#/${screen}`, address).href)
 }
 const all = [wide, narrow, huge]
-/** Has the daemon send a snapshot that changes nothing but figures, and waits until it is there: it must undo nothing. */
-const snapshot = async () => {
-  const taken = page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 300))) // nothing on the page tells of it
-  await scene('traffic', true)
-  await taken
-}
 
 await step(page, 'the contexts, each with how its cluster is', async () => {
   await scene('disconnected')
@@ -53,7 +47,10 @@ await step(page, 'the namespace is switched live, with the keyboard', async () =
   await until('the chosen one is the active one', async () => (await box.getAttribute('aria-activedescendant')) === chosen)
   await look(page, 'namespaces')
   await box.fill('pay')
-  await snapshot()
+  const figure = () => page.getByText(/ in all$/).first().innerText()
+  const before = await figure()
+  await scene('traffic', true)
+  await until('the snapshot', async () => (await figure()) !== before)
   assert.equal(await box.inputValue(), 'pay')
   await box.press('ArrowDown')
   await box.press('Enter')
@@ -252,8 +249,10 @@ await step(page, 'settings are saved field by field', async () => {
   await button('Remove 10.20.0.0/16').waitFor()
   const terminal = page.getByRole('combobox', { name: 'Terminal' })
   await terminal.fill('xte')
-  await snapshot()
-  assert.equal(await terminal.inputValue(), 'xte')
+  await scene('reconnecting', true)
+  await page.locator('header .pill').getByText('Reconnecting').waitFor()
+  assert.equal(await terminal.inputValue(), 'xte') // a snapshot undoes nothing
+  await scene('connected', true)
   await terminal.press('Escape')
   await terminal.fill('')
   await button('Add a file').click()

@@ -137,6 +137,7 @@ export function follow<Data>(path: string, name: string, onData: (data: Data) =>
   let timer: ReturnType<typeof setTimeout> | undefined
   let wait = retryFirst
   let ended = false
+  let cameBack = -Infinity // milliseconds as of performance.now()
   const open = () => {
     clearTimeout(timer)
     waiting.delete(open)
@@ -152,7 +153,9 @@ export function follow<Data>(path: string, name: string, onData: (data: Data) =>
     own.close()
     // An EventSource does not tell why. Ask, so that people read the right thing.
     const why = await get('v1/version').then(() => unreachable, problemOf)
-    if (why.code === unknownBrowser.code && (await comeBack())) {
+    // One that came back and is not known again, as without cookies, does not try that at once.
+    if (why.code === unknownBrowser.code && performance.now() - cameBack > retryMost && (await comeBack())) {
+      cameBack = performance.now()
       if (!ended) open()
       return
     }
