@@ -30,18 +30,21 @@ const postsPerReset = 20_000
 // few milliseconds each it is one at most. Those that come a moment later must not find a dying process.
 const cutsPerKill = 1
 
-// cutByKill reports whether a request was reset in the moment in which a sidecar was killed: its bytes were in that process,
-// nobody else has them, and its client does not repeat it.
+// cutByKill reports whether a request was cut off while a sidecar was killed: its bytes were in that process, nobody else has
+// them, and its client does not repeat it.
 func cutByKill(failure string, kills [][2]time.Time) bool {
-	text, _, _ := strings.Cut(failure, " ")
-	at, err := time.Parse(clock, text)
-	if err != nil || !strings.Contains(failure, "reset by") && !strings.Contains(failure, "EOF") {
+	text, rest, _ := strings.Cut(failure, " after ")
+	took, _, _ := strings.Cut(rest, ":")
+	began, err := time.Parse(clock, text)
+	lasted, unclear := time.ParseDuration(took)
+	if err != nil || unclear != nil || !strings.Contains(failure, "reset by") && !strings.Contains(failure, "EOF") {
 		return false
 	}
 	for _, kill := range kills {
 		from, _ := time.Parse(clock, kill[0].Format(clock))
 		to, _ := time.Parse(clock, kill[1].Format(clock))
-		if !at.Before(from.Add(-50*time.Millisecond)) && !at.After(to.Add(50*time.Millisecond)) {
+		const margin = 50 * time.Millisecond
+		if !began.After(to.Add(margin)) && !began.Add(lasted).Before(from) && !began.Add(lasted).After(to.Add(4*margin)) {
 			return true
 		}
 	}
