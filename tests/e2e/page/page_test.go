@@ -21,7 +21,11 @@ import (
 var env *harness.Environment
 
 func TestMain(m *testing.M) {
-	harness.Main(m, cluster.Config{Name: "e2epage"}, func(e *harness.Environment) { env = e })
+	harness.Main(m, cluster.Config{Name: "e2epage"}, func(e *harness.Environment) {
+		env = e
+		// A daemon that is left of a run before, in a cluster that was kept, has the page of that time.
+		e.Laptop(0).Exec(context.Background(), harness.User, "fairlead", "quit")
+	})
 }
 
 // visitLimit bounds a script, with the start of a browser on a busy machine.
