@@ -32,11 +32,11 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 func run(m *testing.M) int {
 	ctx, cancel := context.WithTimeout(context.Background(), setUp)
 	defer cancel()
+	defer func() { os.RemoveAll(dist) }()
 	if err := prepare(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dist)
 	defer func() {
 		if err := testbed.Down(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, "take the cluster down:", err)
