@@ -30,7 +30,7 @@ type Load struct {
 
 const (
 	// mostFailures is how many failures are told in words.
-	mostFailures = 20
+	mostFailures = 200
 	// slowAfter is when a request is told as slow. New connections whose first packet is lost take a second.
 	slowAfter = 1500 * time.Millisecond
 	// lateAfter is when a request counts as failed for want of an answer.

@@ -26,29 +26,31 @@ const clock = "15:04:05.000"
 // postsPerReset is how many POSTs on busy kept connections there must be, at least, for each one that is reset by moving these.
 const postsPerReset = 20_000
 
-// cutsPerKill bounds how many requests are inside a sidecar when it is killed, on average over all: at 270 a second that take a
-// few milliseconds each it is one at most. Those that come a moment later must not find a dying process.
-const cutsPerKill = 1
+// latePerKill bounds how many requests that began after a kill was ordered are cut off by it, on average over all. The order takes
+// some 50 ms to reach the process; who comes after that must not find a dying one.
+const latePerKill = 1
 
 // cutByKill reports whether a request was cut off while a sidecar was killed: its bytes were in that process, nobody else has
-// them, and its client does not repeat it.
-func cutByKill(failure string, kills [][2]time.Time) bool {
+// them, and its client does not repeat it. It is late if it began after the kill was ordered: those before were surely inside,
+// and on a busy machine many can be.
+func cutByKill(failure string, kills [][2]time.Time) (cut, late bool) {
 	text, rest, _ := strings.Cut(failure, " after ")
 	took, _, _ := strings.Cut(rest, ":")
 	began, err := time.Parse(clock, text)
 	lasted, unclear := time.ParseDuration(took)
 	if err != nil || unclear != nil || !strings.Contains(failure, "reset by") && !strings.Contains(failure, "EOF") {
-		return false
+		return false, false
 	}
+	const margin = 50 * time.Millisecond
 	for _, kill := range kills {
 		from, _ := time.Parse(clock, kill[0].Format(clock))
 		to, _ := time.Parse(clock, kill[1].Format(clock))
-		const margin = 50 * time.Millisecond
-		if !began.After(to.Add(margin)) && !began.Add(lasted).Before(from) && !began.Add(lasted).After(to.Add(4*margin)) {
-			return true
+		ended := began.Add(lasted)
+		if !began.After(to.Add(margin)) && !ended.Before(from) && !ended.After(to.Add(4*margin)) {
+			return true, began.After(from)
 		}
 	}
-	return false
+	return false, false
 }
 
 // TestChaos keeps the shop under constant load while intercepts of every kind come and go, sidecars are killed, the gateway
@@ -163,23 +165,23 @@ func TestChaos(t *testing.T) {
 	all.Wait()
 	alice.leave(t)
 	bob.leave(t)
-	inside := 0
+	late := 0
 	for name, l := range map[string]*load{"others through the front": others, "others who post": posts, "the developer's own": own} {
 		result := l.stop(t)
 		t.Logf("%s: %d requests, %d failed, slowest %.1f s, answered by %v, slow: %v", name, result.Requests, result.Failed, result.Slowest, result.Servers, result.Slow)
 		var failures, cut []string
 		for _, failure := range result.Failures {
-			if cutByKill(failure, kills) {
+			if ours, isLate := cutByKill(failure, kills); ours {
 				cut = append(cut, failure)
+				if isLate {
+					late++
+				}
 			} else {
 				failures = append(failures, failure)
 			}
 		}
 		if len(cut) > 0 {
 			t.Logf("%s: %d requests were inside a sidecar's process when that was killed:\n%s", name, len(cut), strings.Join(cut, "\n"))
-		}
-		if inside += len(cut); inside > cutsPerKill*len(kills) {
-			t.Errorf("%s: %d requests were cut by %d kills: more than can have been inside a process", name, inside, len(kills))
 		}
 		// A kept connection is closed when it is idle, so that its caller opens a new one. A request that is on the wire at that
 		// moment is reset, as with every server that closes idle connections; clients repeat those that they may, which a
@@ -194,6 +196,9 @@ func TestChaos(t *testing.T) {
 		if len(failures) > 0 || result.Failed > len(result.Failures) {
 			t.Errorf("%s: %d of %d failed:\n%s", name, result.Failed, result.Requests, strings.Join(failures, "\n"))
 		}
+	}
+	if t.Logf("%d requests that began after a kill was ordered were cut off by one of %d", late, len(kills)); late > latePerKill*len(kills) {
+		t.Error("that is too many: they found a process that was dying")
 	}
 	t.Logf("intercepts begun: %d, not: %d", begun[true], begun[false])
 	if begun[true] <= begun[false] {
