@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// fairlead-agent is what runs inside a cluster. Its one command, gateway, is where laptops connect.
+// fairlead-agent is what runs inside a cluster. Its one command, gateway, is where laptops connect. This is wiring only: flags,
+// signals and the exit status; package gateway does the work.
 package main
 
 import (
