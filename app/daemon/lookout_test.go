@@ -7,7 +7,10 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -177,6 +180,25 @@ func TestSettingsAreShownAndNoted(t *testing.T) {
 	}
 	if got, err := o.SaveSettings(t.Context(), localapi.Settings{Theme: settings.ThemeDark}); err != nil || got.Theme != settings.ThemeDark {
 		t.Errorf("got %+v, %v", got, err)
+	}
+	file, gone := filepath.Join(t.TempDir(), "config"), filepath.Join(t.TempDir(), "gone")
+	if err := os.WriteFile(file, []byte("apiVersion: v1\nkind: Config\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.SaveSettings(t.Context(), localapi.Settings{Theme: settings.ThemeDark, Kubeconfigs: []string{file, gone}}); err == nil || !strings.Contains(err.Error(), gone) {
+		t.Errorf("a kubeconfig that is not there: %v", err)
+	}
+	if _, err := o.SaveSettings(t.Context(), localapi.Settings{Theme: settings.ThemeDark, Kubeconfigs: []string{filepath.Dir(file)}}); err == nil {
+		t.Error("a folder is taken as a kubeconfig")
+	}
+	if got, err := o.SaveSettings(t.Context(), localapi.Settings{Theme: settings.ThemeDark, Kubeconfigs: []string{file}}); err != nil || len(got.Kubeconfigs) != 1 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.SaveSettings(t.Context(), localapi.Settings{Theme: settings.ThemeDark, Kubeconfigs: []string{file}, Carrier: "udp"}); err != nil {
+		t.Errorf("another setting, while a kubeconfig of before is gone: %v", err)
 	}
 	s := o.Snapshot()
 	if s.Settings.Theme != settings.ThemeDark || len(s.Activity) == 0 || s.Activity[0].Name != "settings" {

@@ -4,8 +4,10 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -26,6 +28,9 @@ func (o *operations) Settings() localapi.Settings {
 
 func (o *operations) SaveSettings(_ context.Context, wanted localapi.Settings) (localapi.Settings, error) {
 	before := o.Settings()
+	if err := readable(wanted.Kubeconfigs, before.Kubeconfigs); err != nil {
+		return before, err
+	}
 	if err := o.settings.Save(wanted); err != nil {
 		return o.Settings(), err
 	}
@@ -42,6 +47,30 @@ func (o *operations) SaveSettings(_ context.Context, wanted localapi.Settings) (
 	now := o.Settings()
 	o.board.note(localapi.Event{Kind: activity.Settings, Level: activity.Info, Name: activity.SettingsSaved, Text: "The settings were saved. Those of connections count from the next connect on."})
 	return now, nil
+}
+
+// readable refuses a kubeconfig that is newly named and can't be read: it would be found missing at the next connect only. One that
+// was named before may be gone, so that other settings can be saved.
+func readable(wanted, before []string) error {
+	for _, file := range wanted {
+		if slices.Contains(before, file) || !filepath.IsAbs(file) { // what is no full path is refused by the settings themselves
+			continue
+		}
+		info, err := os.Stat(file)
+		if err == nil && !info.Mode().IsRegular() {
+			err = errors.New("that is not a file")
+		}
+		if err == nil {
+			var opened *os.File
+			if opened, err = os.Open(file); err == nil {
+				_ = opened.Close()
+			}
+		}
+		if err != nil {
+			return problem.Wrap(err, problem.Usage, "Check the path; the file has to be there, and yours to read.", "kubeconfigs: %s can't be used", file)
+		}
+	}
+	return nil
 }
 
 // startAtLogin makes the window that was installed beside this program start when the user logs in, or not.
