@@ -170,3 +170,13 @@ func TestIsKind(t *testing.T) {
 		}
 	}
 }
+
+// TestInterceptsWithoutAGateway: roles go with the gateway, so that a refusal may mean that it is gone.
+func TestInterceptsWithoutAGateway(t *testing.T) {
+	served := "/apis/fairlead.dev/v1alpha1: {kind: APIResourceList, apiVersion: v1, groupVersion: fairlead.dev/v1alpha1, resources: []}\n"
+	for objects, want := range map[string]problem.Code{findable + served: problem.Forbidden, findable: problem.GatewayMissing} {
+		if _, err := openFake(t, objects, "/intercepts").Intercepts(t.Context(), "shop", ""); problem.From(err).Code != want {
+			t.Errorf("got %v, want %v", err, want)
+		}
+	}
+}

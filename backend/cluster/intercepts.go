@@ -129,7 +129,7 @@ func (a *Access) explainIntercept(ctx context.Context, err error, verb, namespac
 	switch {
 	case apierrors.IsNotFound(err) && namespace != "" && verb == "create" && a.servesConnections(ctx):
 		return problem.Wrap(err, problem.NamespaceNotFound, "See: kubectl get namespaces.", "the cluster has no namespace %q", namespace)
-	case apierrors.IsNotFound(err):
+	case apierrors.IsNotFound(err), apierrors.IsForbidden(err) && !isAdmissionRefusal(err) && !a.servesConnections(ctx): // roles go with the gateway
 		return problem.New(problem.GatewayMissing, "Install it once per cluster with: fairlead gateway install; or bring it to this version with: fairlead gateway upgrade.",
 			"the cluster at %s has no Fairlead gateway that can intercept", a.Server())
 	case apierrors.IsInvalid(err) && !isAdmissionRefusal(err):

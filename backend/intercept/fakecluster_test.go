@@ -176,6 +176,8 @@ func (c *fakeCluster) serve(w http.ResponseWriter, r *http.Request) {
 			ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "api"},
 			Spec:       core.ServiceSpec{Selector: map[string]string{"app": "api"}, Ports: []core.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromString("http")}}},
 		}}})
+	case p == "/apis/fairlead.dev/v1alpha1":
+		answer(w, http.StatusOK, metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: "fairlead.dev/v1alpha1"})
 	case p == "/apis/fairlead.dev/v1alpha1/intercepts" && narrow:
 		answer(w, http.StatusForbidden, apierrors.NewForbidden(resource, "", errors.New(`User "jo" cannot list resource`)).Status())
 	case strings.HasPrefix(p, "/apis/fairlead.dev/v1alpha1/") && strings.Contains(p, "/intercepts"):
