@@ -9,7 +9,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/waiter"
@@ -27,6 +26,7 @@ type tcpFlow struct {
 	ep        tcpip.Endpoint // the laptop's side
 	wq        *waiter.Queue
 	conn      net.Conn // the cluster's side
+	sink      sink     // of conn
 	aborted   atomic.Bool
 	answered  chan struct{} // closed when the target has said all, before the laptop is told
 	sendShare int64
@@ -36,6 +36,7 @@ type tcpFlow struct {
 // as a reset.
 func (f *tcpFlow) run() {
 	setTCPOptions(f.ep)
+	f.sink = newSink(f.conn)
 	var wg sync.WaitGroup
 	f.answered = make(chan struct{})
 	wg.Go(f.toTarget)
@@ -134,8 +135,7 @@ func (f *tcpFlow) moveToTarget() error {
 		return errors.New(err.String())
 	}
 	f.ep.ModerateRecvBuf(result.Count) // lets the window grow with what the target takes
-	_, writeErr := f.conn.Write(array[:result.Count])
-	return writeErr
+	return f.sink.write(array[:result.Count])
 }
 
 // toLaptop moves the target's data to the laptop, until they end or something fails.
@@ -195,62 +195,4 @@ func closeWrite(conn net.Conn) {
 		return
 	}
 	_ = conn.Close()
-}
-
-// source reads a connection into buffers that it takes only when there is something to read.
-type source struct {
-	conn net.Conn
-	raw  syscall.RawConn // nil if the connection has no descriptor
-}
-
-func newSource(conn net.Conn) source {
-	if sc, ok := conn.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			return source{conn: conn, raw: raw}
-		}
-	}
-	return source{conn: conn}
-}
-
-// read returns a buffer from pumpBuffers, or nil, and how much of it is filled. At the end it returns io.EOF.
-func (s source) read() (n int, array *[pumpBuffer]byte, err error) {
-	if s.raw == nil {
-		array = pumpBuffers.Get().(*[pumpBuffer]byte)
-		n, err = s.conn.Read(array[:])
-		return n, array, err
-	}
-	var readErr error
-	err = s.raw.Read(func(fd uintptr) bool {
-		array = pumpBuffers.Get().(*[pumpBuffer]byte)
-		for {
-			n, readErr = syscall.Read(int(fd), array[:])
-			if readErr != syscall.EINTR {
-				break
-			}
-		}
-		if readErr == syscall.EAGAIN {
-			pumpBuffers.Put(array)
-			array = nil
-			return false
-		}
-		return true
-	})
-	switch {
-	case err != nil:
-		return 0, array, err
-	case readErr != nil:
-		return 0, array, readErr
-	case n == 0:
-		return 0, array, io.EOF
-	}
-	return n, array, nil
-}
-
-// readDatagram is read for sockets on which an empty message is no end.
-func (s source) readDatagram() (n int, array *[pumpBuffer]byte, err error) {
-	n, array, err = s.read()
-	if s.raw != nil && err == io.EOF {
-		err = nil
-	}
-	return n, array, err
 }

@@ -4,6 +4,7 @@ package wireguard
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -14,18 +15,21 @@ import (
 
 	"github.com/fairlead-dev/fairlead/agent/api/carrier"
 	"github.com/fairlead-dev/fairlead/agent/api/carrier/processors"
+	"github.com/fairlead-dev/fairlead/agent/api/carrier/sockets"
 )
 
 // Bind is WireGuard's way to its peers. It is safe for concurrent use, and may be closed and opened again by the
 // device without losing a relay stream or half a frame of one.
 type Bind struct {
 	log     *slog.Logger
-	udp     conn.Bind
 	inbound *inbound
 	probes  probes
 	events  Events
 
 	sessions sessions
+
+	udpMu sync.RWMutex
+	udp   *sockets.Sockets // nil while closed
 
 	mu      sync.Mutex
 	streams map[uint64]*stream
@@ -62,7 +66,6 @@ func NewBind(privateKey [32]byte, events Events, log *slog.Logger) *Bind {
 	}
 	return &Bind{
 		log:     log,
-		udp:     conn.NewStdNetBind(),
 		inbound: newInbound(),
 		probes:  probes{private: privateKey, byHint: map[[8]byte]probePeer{}},
 		events:  events,
@@ -70,38 +73,43 @@ func NewBind(privateKey [32]byte, events Events, log *slog.Logger) *Bind {
 	}
 }
 
-// addressOf returns the address of a UDP endpoint.
-func addressOf(e conn.Endpoint) netip.AddrPort {
-	if std, ok := e.(*conn.StdNetEndpoint); ok {
-		return std.AddrPort
-	}
-	return netip.AddrPort{}
-}
-
 // Open implements conn.Bind.
 func (b *Bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	processors.Process.Begin()
-	fns, actual, err := b.udp.Open(port)
+	b.udpMu.Lock()
+	defer b.udpMu.Unlock()
+	if b.udp != nil {
+		return nil, 0, conn.ErrBindAlreadyOpen
+	}
+	udp, err := sockets.Open(port)
 	if err != nil {
 		return nil, 0, err
 	}
-	for i, fn := range fns {
-		fns[i] = b.receiveUDP(fn)
+	b.udp = udp
+	var receivers []conn.ReceiveFunc
+	for _, receive := range udp.Receivers() {
+		receivers = append(receivers, b.receiveUDP(receive))
 	}
-	return append(fns, b.receiveRelay(b.inbound.open())), actual, nil
+	return append(receivers, b.receiveRelay(b.inbound.open())), udp.Port(), nil
 }
 
 // receiveUDP takes probes out of what a UDP socket receives and notes the way of the rest.
-func (b *Bind) receiveUDP(fn conn.ReceiveFunc) conn.ReceiveFunc {
+func (b *Bind) receiveUDP(receive sockets.Receive) conn.ReceiveFunc {
+	from := make([]netip.AddrPort, b.BatchSize())
+	heard := new(udpEndpoint) // the last one
 	return func(packets [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
-		n, err := fn(packets, sizes, eps)
+		n, err := receive(packets[:min(len(packets), len(from))], sizes, from)
 		var last uint32
 		packetCount, byteCount := 0, 0
 		for i := range n {
+			if from[i] != heard.address {
+				heard = &udpEndpoint{from[i]}
+			}
+			eps[i] = heard
 			p := packets[i][:sizes[i]]
 			if carrier.IsProbe(p) {
-				if reply := b.answerProbe(p, UDP, eps[i]); reply != nil && fitsPath(addressOf(eps[i]).Addr(), len(reply)) {
-					_ = b.udp.Send([][]byte{reply}, eps[i]) // a lost answer is an answer too
+				if reply := b.answerProbe(p, UDP, heard); reply != nil && fitsPath(heard.address.Addr(), len(reply)) {
+					_ = b.sendUDP([][]byte{reply}, heard.address) // a lost answer is an answer too
 				}
 				sizes[i] = 0
 				continue
@@ -111,7 +119,7 @@ func (b *Bind) receiveUDP(fn conn.ReceiveFunc) conn.ReceiveFunc {
 				continue
 			}
 			if index != last {
-				b.sessions.heardUDP(index, addressOf(eps[i]))
+				b.sessions.heardUDP(index, heard.address)
 				last = index
 			}
 			if len(p) > minMessageData { // less is a keepalive
@@ -170,33 +178,29 @@ func (b *Bind) Send(datagrams [][]byte, endpoint conn.Endpoint) error {
 	if relay, ok := endpoint.(*relayEndpoint); ok {
 		return relay.stream.send(datagrams)
 	}
-	err := b.udp.Send(datagrams, endpoint)
-	if err != nil && tooBig(err) {
-		return b.sendSmaller(datagrams, endpoint)
+	udp, ok := endpoint.(*udpEndpoint)
+	if !ok {
+		return conn.ErrWrongEndpointType
+	}
+	err := b.sendUDP(datagrams, udp.address)
+	// What is too large for the path and no segment of several leaves in fragments. So that this does not go on, it is told.
+	if tooLarge, ok := errors.AsType[*sockets.TooLargeError](err); ok {
+		b.tooBig.Add(1)
+		if b.events.TooBig != nil {
+			b.events.TooBig(udp.address, tooLarge.Size)
+		}
+		return nil
 	}
 	return err
 }
 
-// sendSmaller sends datagrams one by one after the path has refused a batch of them. The kernel takes those that are
-// too large in fragments, or not at all; so that this does not go on, it says how large they were.
-func (b *Bind) sendSmaller(datagrams [][]byte, endpoint conn.Endpoint) error {
-	largest := 0
-	for _, d := range datagrams {
-		largest = max(largest, len(d))
+func (b *Bind) sendUDP(datagrams [][]byte, to netip.AddrPort) error {
+	b.udpMu.RLock()
+	defer b.udpMu.RUnlock()
+	if b.udp == nil {
+		return net.ErrClosed
 	}
-	b.tooBig.Add(1)
-	if b.events.TooBig != nil {
-		b.events.TooBig(addressOf(endpoint), largest)
-	}
-	var first error
-	one := make([][]byte, 1)
-	for _, d := range datagrams {
-		one[0] = d
-		if err := b.udp.Send(one, endpoint); err != nil && !tooBig(err) && first == nil {
-			first = err
-		}
-	}
-	return first
+	return b.udp.Send(datagrams, to)
 }
 
 func (b *Bind) addStream(c net.Conn) (*stream, error) {
@@ -230,7 +234,14 @@ func (b *Bind) drained() {
 // Close implements conn.Bind: WireGuard receives no more until the next Open. Relay streams stay.
 func (b *Bind) Close() error {
 	b.inbound.close()
-	return b.udp.Close()
+	b.udpMu.Lock()
+	defer b.udpMu.Unlock()
+	if b.udp == nil {
+		return nil
+	}
+	udp := b.udp
+	b.udp = nil
+	return udp.Close()
 }
 
 // End closes all relay streams, for good.
@@ -255,11 +266,22 @@ func (b *Bind) Streams() int {
 	return len(b.streams)
 }
 
-// SetMark implements conn.Bind.
-func (b *Bind) SetMark(mark uint32) error { return b.udp.SetMark(mark) }
+// SetMark implements conn.Bind. Marks are not for a pod.
+func (b *Bind) SetMark(mark uint32) error {
+	if mark != 0 {
+		return errors.New("the gateway marks no packets")
+	}
+	return nil
+}
 
 // ParseEndpoint implements conn.Bind.
-func (b *Bind) ParseEndpoint(s string) (conn.Endpoint, error) { return b.udp.ParseEndpoint(s) }
+func (b *Bind) ParseEndpoint(s string) (conn.Endpoint, error) {
+	address, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return nil, fmt.Errorf("parse endpoint: %w", err)
+	}
+	return &udpEndpoint{netip.AddrPortFrom(address.Addr().Unmap(), address.Port())}, nil
+}
 
 // BatchSize implements conn.Bind.
 func (b *Bind) BatchSize() int { return conn.IdealBatchSize }

@@ -309,7 +309,7 @@ func TestProbesOfStrangers(t *testing.T) {
 	probe := func(kind carrier.ProbeKind, of, with [32]byte) []byte {
 		return carrier.AppendProbe(nil, carrier.Probe{Kind: kind, Hint: carrier.PeerHint(of), Sequence: 5}, with)
 	}
-	udp := &conn.StdNetEndpoint{AddrPort: netip.MustParseAddrPort("192.0.2.1:1")}
+	udp := &udpEndpoint{netip.MustParseAddrPort("192.0.2.1:1")}
 	for name, datagram := range map[string][]byte{
 		"unknown peer": probe(carrier.ProbeRequest, stranger, key),
 		"wrong key":    probe(carrier.ProbeRequest, friend, stranger),

@@ -29,6 +29,21 @@ func (c Carrier) String() string {
 	}
 }
 
+// udpEndpoint is a laptop that is reached by UDP. It does not change, so that all datagrams of a laptop can share one.
+type udpEndpoint struct{ address netip.AddrPort }
+
+func (e *udpEndpoint) ClearSrc()           {}
+func (e *udpEndpoint) SrcToString() string { return "" }
+func (e *udpEndpoint) DstToString() string { return e.address.String() }
+func (e *udpEndpoint) DstIP() netip.Addr   { return e.address.Addr() }
+func (e *udpEndpoint) SrcIP() netip.Addr   { return netip.Addr{} }
+
+// DstToBytes identifies the laptop where WireGuard computes cookies against floods.
+func (e *udpEndpoint) DstToBytes() []byte {
+	b, _ := e.address.MarshalBinary() // never fails
+	return b
+}
+
 // relayEndpoint is the laptop's end of a relay stream, as WireGuard sees it.
 type relayEndpoint struct {
 	stream *stream

@@ -3,13 +3,14 @@
 package wireguard
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fairlead-dev/fairlead/agent/api/carrier/sockets"
 )
 
 // notSentLowat bounds what the kernel holds of a relay stream beyond what is in flight, in bytes (tcp(7)): a deep queue
@@ -89,7 +90,7 @@ func UDPReceiveBuffer() (int, error) {
 		return 0, fmt.Errorf("open socket: %w", err)
 	}
 	defer unix.Close(fd)
-	const wanted = 7 << 20 // wireguard-go's socketBufferSize
+	const wanted = sockets.BufferSize
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, wanted)
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, wanted)
 	size, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
@@ -98,6 +99,3 @@ func UDPReceiveBuffer() (int, error) {
 	}
 	return size / 2, nil // the kernel doubles it for its own use (socket(7))
 }
-
-// tooBig reports whether a send failed because the path does not take datagrams of this size.
-func tooBig(err error) bool { return errors.Is(err, unix.EMSGSIZE) }

@@ -16,5 +16,3 @@ func fitsPath(netip.Addr, int) bool { return true }
 
 // UDPReceiveBuffer returns how much the kernel keeps of what arrives while WireGuard is busy, where it tells.
 func UDPReceiveBuffer() (int, error) { return 0, errors.ErrUnsupported }
-
-func tooBig(error) bool { return false }

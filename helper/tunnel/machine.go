@@ -136,7 +136,7 @@ func openDevice(log *slog.Logger) (tun.Device, string, error) {
 		if err := setQueueLength(name); err != nil { // it works all the same
 			log.Warn("the tunnel interface keeps its short queue", "error", err)
 		}
-		return device, name, nil
+		return writeAlone(device), name, nil
 	}
 	return nil, "", &api.Error{
 		Code: api.CodeSystem, Message: "no tunnel interface can be made: " + last.Error(),

@@ -17,6 +17,7 @@ import (
 
 	"github.com/fairlead-dev/fairlead/agent/api/carrier"
 	"github.com/fairlead-dev/fairlead/agent/api/carrier/processors"
+	"github.com/fairlead-dev/fairlead/agent/api/carrier/sockets"
 	"github.com/fairlead-dev/fairlead/helper/api"
 )
 
@@ -32,8 +33,8 @@ type bind struct {
 	endpoint atomic.Value // netip.AddrPort: where UDP goes
 
 	mu   sync.RWMutex
-	udp  udpSockets    // nil while closed
-	stop chan struct{} // closed by Close
+	udp  *sockets.Sockets // nil while closed
+	stop chan struct{}    // closed by Close
 
 	udpError   lastError
 	relayError lastError
@@ -90,16 +91,17 @@ func (b *bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	receivers := []conn.ReceiveFunc{b.receiver(api.CarrierRelay, func(bufs [][]byte, sizes []int) (int, error) {
 		return b.relay.receive(stop, bufs, sizes)
 	})}
-	udp, err := openUDP(port)
+	udp, err := sockets.Open(port)
 	if err != nil && port != 0 {
-		udp, err = openUDP(0) // the port of last time is taken
+		udp, err = sockets.Open(0) // the port of last time is taken
 	}
 	b.udpError.set(err)
 	if err == nil {
-		for _, receive := range udp.receivers() {
-			receivers = append(receivers, b.receiver(api.CarrierUDP, receive))
+		udp.SetFragment(true)
+		for _, receive := range udp.Receivers() {
+			receivers = append(receivers, b.receiver(api.CarrierUDP, func(bufs [][]byte, sizes []int) (int, error) { return receive(bufs, sizes, nil) }))
 		}
-		b.udp, port = udp, udp.port()
+		b.udp, port = udp, udp.Port()
 	}
 	b.stop = stop
 	return receivers, port, nil
@@ -166,7 +168,7 @@ func (b *bind) Close() error {
 	if b.udp == nil {
 		return nil
 	}
-	err := b.udp.close()
+	err := b.udp.Close()
 	b.udp = nil
 	return err
 }
@@ -201,10 +203,10 @@ func (b *bind) sendUDP(datagrams [][]byte) error {
 	if !to.IsValid() {
 		return nil
 	}
-	err := b.udp.send(datagrams, to)
-	var tooLarge *tooLargeError
+	err := b.udp.Send(datagrams, to)
+	var tooLarge *sockets.TooLargeError
 	if errors.As(err, &tooLarge) {
-		b.onLarge(tooLarge.size)
+		b.onLarge(tooLarge.Size)
 		return nil
 	}
 	b.udpError.set(err)
@@ -223,11 +225,11 @@ func (b *bind) sendProbe(p probe, datagram []byte) {
 	case b.udp == nil:
 	case p.unbroken:
 		// Too large for the interface is an answer, too.
-		if err := b.udp.sendUnbroken(datagram, p.endpoint); err != nil && !isTooLarge(err) {
+		if err := b.udp.SendUnbroken(datagram, p.endpoint); err != nil && !sockets.IsTooLarge(err) {
 			b.udpError.set(err)
 		}
 	default:
-		b.udpError.set(b.udp.send([][]byte{datagram}, p.endpoint))
+		b.udpError.set(b.udp.Send([][]byte{datagram}, p.endpoint))
 	}
 }
 
@@ -235,7 +237,7 @@ func (b *bind) setFragment(allowed bool) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.udp != nil {
-		b.udp.setFragment(allowed)
+		b.udp.SetFragment(allowed)
 	}
 }
 
@@ -246,7 +248,7 @@ func (b *bind) receiveBuffer() int {
 	if b.udp == nil {
 		return 0
 	}
-	return b.udp.receiveBuffer()
+	return b.udp.ReceiveBuffer()
 }
 
 // SetMark does nothing: endpoints are exempt from the tunnel by address.

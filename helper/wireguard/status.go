@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fairlead-dev/fairlead/agent/api/carrier/sockets"
 	"github.com/fairlead-dev/fairlead/helper/api"
 )
 
@@ -42,7 +43,7 @@ func (d *Device) Status() Status {
 	}
 	if size := d.bind.receiveBuffer(); size > 0 && size < socketBufferNote {
 		s.Notes = append(s.Notes, fmt.Sprintf("the UDP receive buffer is only %d KiB, which limits downloads over UDP: "+
-			"raise the sysctl net.core.rmem_max to %d", size>>10, socketBuffer))
+			"raise the sysctl net.core.rmem_max to %d", size>>10, sockets.BufferSize))
 	}
 	return s
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package wireguard
+package sockets
 
 import (
 	"encoding/binary"
@@ -13,7 +13,7 @@ import (
 
 // sendOne sends one datagram: what small requests and their answers are, one after the other. The call never waits, so the
 // Go runtime is not told of it: it would watch whether it does, and give the processor away meanwhile.
-func (s *linuxSocket) sendOne(datagram []byte, to netip.AddrPort) error {
+func (s *socket) sendOne(datagram []byte, to netip.AddrPort) error {
 	address, size := socketAddress(to, s.v6)
 	var errno unix.Errno
 	err := s.raw.Write(func(fd uintptr) bool {
@@ -30,8 +30,8 @@ func (s *linuxSocket) sendOne(datagram []byte, to netip.AddrPort) error {
 		return err
 	case errno == 0, errno == unix.ENOBUFS: // the network card's queue is full: lost, as on any network
 		return nil
-	case isTooLarge(errno):
-		return &tooLargeError{size: len(datagram), err: errno}
+	case IsTooLarge(errno):
+		return &TooLargeError{Size: len(datagram), Err: errno}
 	}
 	return os.NewSyscallError("sendto", errno)
 }

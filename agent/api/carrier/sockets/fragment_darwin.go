@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package wireguard
+package sockets
 
 import (
 	"errors"
@@ -26,4 +26,5 @@ func allowFragments(conn *net.UDPConn, v6, allowed bool) {
 	_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), level, name, value) })
 }
 
-func isTooLarge(err error) bool { return errors.Is(err, unix.EMSGSIZE) }
+// IsTooLarge reports whether sending failed because of a datagram's size.
+func IsTooLarge(err error) bool { return errors.Is(err, unix.EMSGSIZE) }

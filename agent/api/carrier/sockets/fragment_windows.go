@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package wireguard
+package sockets
 
 import (
 	"errors"
@@ -32,4 +32,5 @@ func allowFragments(conn *net.UDPConn, v6, allowed bool) {
 	_ = raw.Control(func(fd uintptr) { _ = windows.SetsockoptInt(windows.Handle(fd), level, name, value) })
 }
 
-func isTooLarge(err error) bool { return errors.Is(err, windows.WSAEMSGSIZE) }
+// IsTooLarge reports whether sending failed because of a datagram's size.
+func IsTooLarge(err error) bool { return errors.Is(err, windows.WSAEMSGSIZE) }

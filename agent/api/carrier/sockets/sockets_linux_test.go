@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package wireguard
+package sockets
 
 import (
 	"bytes"
@@ -47,7 +47,7 @@ func TestPack(t *testing.T) {
 		{"at most 65000 bytes", repeat(1452, 128), true, []int{44, 44, 40}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := &linuxSocket{}
+			s := &socket{}
 			s.segment.Store(test.segment)
 			datagrams := sizesOf(test.sizes...)
 			messages := s.pack(make([]ipv6.Message, 130), datagrams, nil)
@@ -93,27 +93,28 @@ func TestSegmentSize(t *testing.T) {
 func TestSockets(t *testing.T) {
 	for _, loopback := range []string{"127.0.0.1", "::1"} {
 		t.Run(loopback, func(t *testing.T) {
-			from, err := openUDP(0)
+			from, err := Open(0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer func() { _ = from.close() }()
-			to, err := openUDP(0)
+			defer func() { _ = from.Close() }()
+			to, err := Open(0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer func() { _ = to.close() }()
+			defer func() { _ = to.Close() }()
 			addr := netip.MustParseAddr(loopback)
-			receive := to.(*linuxSockets).to(addr).receive
-			target := netip.AddrPortFrom(addr, uint16(to.(*linuxSockets).to(addr).conn.LocalAddr().(*net.UDPAddr).Port))
+			receive := newReceiver(to.to(addr)).receive
+			sender := netip.AddrPortFrom(addr, from.Port())
+			target := netip.AddrPortFrom(addr, to.Port())
 
 			datagrams := append(sizesOf(repeat(1452, 100)...), sizesOf(60, 9000, 9000, 1)...)
-			if err := from.send(datagrams, target); err != nil {
+			if err := from.Send(datagrams, target); err != nil {
 				t.Fatal(err)
 			}
 			alone := []byte("one alone")
 			datagrams = append(datagrams, alone)
-			if err := from.send([][]byte{alone}, target); err != nil {
+			if err := from.Send([][]byte{alone}, target); err != nil {
 				t.Fatal(err)
 			}
 			got := 0
@@ -122,7 +123,8 @@ func TestSockets(t *testing.T) {
 				for i := range bufs {
 					bufs[i] = make([]byte, 65535)
 				}
-				n, err := receive(bufs, sizes)
+				sources := make([]netip.AddrPort, 16)
+				n, err := receive(bufs, sizes, sources)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -130,54 +132,57 @@ func TestSockets(t *testing.T) {
 					if !bytes.Equal(bufs[i][:sizes[i]], datagrams[got]) {
 						t.Fatalf("datagram %d: %d bytes, want %d as sent", got, sizes[i], len(datagrams[got]))
 					}
+					if sources[i] != sender {
+						t.Fatalf("datagram %d came from %s, want %s", got, sources[i], sender)
+					}
 					got++
 				}
 			}
-			if err := from.sendUnbroken([]byte("x"), target); err != nil {
-				t.Errorf("sendUnbroken: %v", err)
+			if err := from.SendUnbroken([]byte("x"), target); err != nil {
+				t.Errorf("SendUnbroken: %v", err)
 			}
 		})
 	}
 }
 
 func TestSocketsTooLarge(t *testing.T) {
-	sockets, err := openUDP(0)
+	sockets, err := Open(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = sockets.close() }()
+	defer func() { _ = sockets.Close() }()
 	to := netip.MustParseAddrPort("127.0.0.1:9")
-	var tooLarge *tooLargeError
+	var tooLarge *TooLargeError
 	// Larger than any datagram can be, between two that are not.
-	err = sockets.send([][]byte{{1}, make([]byte, 65535), {2}}, to)
-	if !errors.As(err, &tooLarge) || tooLarge.size != 65535 {
+	err = sockets.Send([][]byte{{1}, make([]byte, 65535), {2}}, to)
+	if !errors.As(err, &tooLarge) || tooLarge.Size != 65535 {
 		t.Errorf("got %v", err)
 	}
 	tooLarge = nil
-	err = sockets.send([][]byte{make([]byte, 65535)}, to)
-	if !errors.As(err, &tooLarge) || tooLarge.size != 65535 {
+	err = sockets.Send([][]byte{make([]byte, 65535)}, to)
+	if !errors.As(err, &tooLarge) || tooLarge.Size != 65535 {
 		t.Errorf("alone: got %v", err)
 	}
 }
 
 func TestSocketsClosed(t *testing.T) {
-	sockets, err := openUDP(0)
+	sockets, err := Open(0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	receive := sockets.receivers()[0]
+	receive := sockets.Receivers()[0]
 	go func() {
-		_, err := receive([][]byte{make([]byte, 10)}, make([]int, 1))
+		_, err := receive([][]byte{make([]byte, 10)}, make([]int, 1), nil)
 		ended <- err
 	}()
-	if err := sockets.close(); err != nil {
+	if err := sockets.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-ended; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("receive after close: %v", err)
 	}
-	if err := sockets.send([][]byte{{1}}, netip.MustParseAddrPort("127.0.0.1:9")); !errors.Is(err, net.ErrClosed) {
+	if err := sockets.Send([][]byte{{1}}, netip.MustParseAddrPort("127.0.0.1:9")); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("send after close: %v", err)
 	}
 }
