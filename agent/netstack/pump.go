@@ -12,6 +12,8 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"github.com/fairlead-dev/fairlead/agent/api/carrier/sockets"
 )
 
 // pumpBuffer is how much is moved at a time, in bytes. Connections hold such a buffer only while they move data, so
@@ -25,8 +27,8 @@ type tcpFlow struct {
 	flows     *tcpFlows
 	ep        tcpip.Endpoint // the laptop's side
 	wq        *waiter.Queue
-	conn      net.Conn // the cluster's side
-	sink      sink     // of conn
+	conn      net.Conn  // the cluster's side
+	sink      io.Writer // conn
 	aborted   atomic.Bool
 	answered  chan struct{} // closed when the target has said all, before the laptop is told
 	sendShare int64
@@ -36,7 +38,7 @@ type tcpFlow struct {
 // as a reset.
 func (f *tcpFlow) run() {
 	setTCPOptions(f.ep)
-	f.sink = newSink(f.conn)
+	f.sink = sockets.Unwatched(f.conn)
 	var wg sync.WaitGroup
 	f.answered = make(chan struct{})
 	wg.Go(f.toTarget)
@@ -135,7 +137,8 @@ func (f *tcpFlow) moveToTarget() error {
 		return errors.New(err.String())
 	}
 	f.ep.ModerateRecvBuf(result.Count) // lets the window grow with what the target takes
-	return f.sink.write(array[:result.Count])
+	_, writeErr := f.sink.Write(array[:result.Count])
+	return writeErr
 }
 
 // toLaptop moves the target's data to the laptop, until they end or something fails.

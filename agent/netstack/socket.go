@@ -5,8 +5,9 @@ package netstack
 import (
 	"io"
 	"net"
-	"os"
 	"syscall"
+
+	"github.com/fairlead-dev/fairlead/agent/api/carrier/sockets"
 )
 
 // source reads a connection into buffers that it takes only when there is something to read.
@@ -34,7 +35,7 @@ func (s source) read() (n int, array *[pumpBuffer]byte, err error) {
 	var readErr error
 	err = s.raw.Read(func(fd uintptr) bool {
 		array = pumpBuffers.Get().(*[pumpBuffer]byte)
-		if n, readErr = readNow(fd, array[:]); readErr == syscall.EAGAIN {
+		if n, readErr = sockets.ReadNow(fd, array[:]); readErr == syscall.EAGAIN {
 			pumpBuffers.Put(array)
 			array = nil
 			return false
@@ -59,41 +60,4 @@ func (s source) readDatagram() (n int, array *[pumpBuffer]byte, err error) {
 		err = nil
 	}
 	return n, array, err
-}
-
-// sink writes to a connection.
-type sink struct {
-	conn net.Conn
-	raw  syscall.RawConn // nil if the connection has no descriptor
-}
-
-func newSink(conn net.Conn) sink {
-	return sink(newSource(conn))
-}
-
-// write writes all of data, waiting for room.
-func (s sink) write(data []byte) error {
-	if s.raw == nil {
-		_, err := s.conn.Write(data)
-		return err
-	}
-	var failed error
-	err := s.raw.Write(func(fd uintptr) bool {
-		for len(data) > 0 {
-			n, err := writeNow(fd, data)
-			if err == syscall.EAGAIN {
-				return false
-			}
-			if err != nil {
-				failed = os.NewSyscallError("write", err)
-				return true
-			}
-			data = data[n:]
-		}
-		return true
-	})
-	if err != nil {
-		return err
-	}
-	return failed
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fairlead-dev/fairlead/agent/api/carrier"
+	"github.com/fairlead-dev/fairlead/agent/api/carrier/sockets"
 )
 
 const (
@@ -161,7 +162,7 @@ func (b *Bind) ServeStream(ctx context.Context, conn net.Conn) error {
 	if err := greet(conn); err != nil {
 		return err
 	}
-	s, err := b.addStream(conn)
+	s, err := b.addStream(sockets.Unwatched(conn))
 	if err != nil {
 		return err
 	}

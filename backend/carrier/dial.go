@@ -22,6 +22,8 @@ import (
 	"k8s.io/client-go/transport"
 	clientwebsocket "k8s.io/client-go/transport/websocket"
 	"k8s.io/streaming/pkg/httpstream"
+
+	"github.com/fairlead-dev/fairlead/agent/api/carrier/sockets"
 )
 
 // Target is a pod and a port in it.
@@ -160,6 +162,7 @@ func relayDial(dial func(context.Context, string, string) (net.Conn, error), sec
 		}
 		if tcp, ok := conn.(*net.TCPConn); ok {
 			tuneRelay(tcp)
+			conn = sockets.Unwatched(tcp)
 		}
 		return &bufferedConn{Conn: conn, reader: bufio.NewReaderSize(conn, readBuffer), secure: secure}, nil
 	}

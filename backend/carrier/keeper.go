@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/fairlead-dev/fairlead/agent/api/carrier/sockets"
 )
 
 const (
@@ -205,8 +207,9 @@ type relay struct {
 func startRelay(local net.Conn, stream io.ReadWriteCloser) *relay {
 	r := &relay{local: local, stream: stream, since: time.Now(), done: make(chan struct{})}
 	ended := make(chan error, 2)
-	go func() { ended <- copyBytes(stream, local) }()
-	go func() { ended <- copyBytes(local, stream) }()
+	helper := sockets.Unwatched(local)
+	go func() { ended <- copyBytes(stream, helper) }()
+	go func() { ended <- copyBytes(helper, stream) }()
 	go func() {
 		r.err = <-ended
 		_ = local.Close()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fairlead-dev/fairlead/agent/api/carrier"
+	"github.com/fairlead-dev/fairlead/agent/api/carrier/sockets"
 )
 
 const (
@@ -174,7 +175,7 @@ func greet(ctx context.Context, conn net.Conn) (*relayStream, error) {
 		return nil, fmt.Errorf("clear deadline of relay greeting: %w", err)
 	}
 	s := &relayStream{
-		conn: conn, out: newSendQueue(), done: make(chan struct{}),
+		conn: sockets.Unwatched(conn), out: newSendQueue(), done: make(chan struct{}),
 		chunks: make(chan []byte, relayChunks), free: make(chan []byte, relayChunks),
 	}
 	for range relayChunks {
