@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sockets is the UDP sockets at both ends of the tunnel: one for each address family, moving many datagrams with one
-// call where the system can.
+// Package sockets is the sockets at both ends of the tunnel: for UDP one for each address family, moving many datagrams with one
+// call where the system can (Sockets); for streams, connections whose calls the Go runtime does not watch (Unwatched).
 //
 // Both ends send and receive in the same way; that is why it is beside the wire format, which is the one place that the
 // privileged helper and the in-cluster agent share. It must not know what a datagram is, nor who is at the other end.
