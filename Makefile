@@ -50,7 +50,7 @@ desktop: frontend bin/fairlead ## Build the window, bin/fairlead-desktop, beside
 
 .PHONY: packages
 # TARGETS='linux-amd64 …' limits it; build/packages/build.sh says which there are.
-packages: frontend ## .deb, .rpm, Windows installer and macOS bundle, in dist/
+packages: frontend ## .deb and .rpm, in dist/
 	@build/install-deps.sh packages
 	@build/packages/build.sh '$(VERSION)' $(TARGETS)
 

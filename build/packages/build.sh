@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Makes packages of Fairlead in dist/: build.sh VERSION [TARGET...], where a target is one of
 #   linux-amd64, linux-arm64   .deb and .rpm: command line and helper; on a machine of that architecture the window too
-#   windows-amd64              .exe files and their installer
-#   macos-arm64, macos-amd64   the bundle, without the window
 # All of them without a target. DIST names another folder than dist. What is packed is made of this checkout alone; the
 # same commit gives the same files.
 set -euo pipefail
@@ -16,7 +14,7 @@ here=$root/build/packages
 VERSION=${1:?usage: build.sh VERSION [TARGET...]}
 shift
 targets=("$@")
-[ $# -gt 0 ] || targets=(linux-amd64 linux-arm64 windows-amd64 macos-arm64 macos-amd64)
+[ $# -gt 0 ] || targets=(linux-amd64 linux-arm64)
 dist=$(realpath -m "${DIST:-dist}")
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 export VERSION SOURCE_DATE_EPOCH
@@ -27,9 +25,7 @@ mkdir -p "$dist"
 for target in "${targets[@]}"; do
 	case $target in
 	linux-amd64 | linux-arm64) linux_packages "${target#linux-}" ;;
-	windows-amd64) windows_installer ;;
-	macos-arm64 | macos-amd64) macos_bundle "${target#macos-}" ;;
-	*) echo "There is no target $target." >&2; exit 2 ;;
+	*) echo "There is no target $target: linux-amd64 and linux-arm64 are what can be packed." >&2; exit 2 ;;
 	esac
 done
 echo "Made in $dist:"
