@@ -89,7 +89,10 @@ func (p *plan) finish(w *world, m *memory, c *claim) {
 	if c.intercept.DeletionTimestamp == nil && known.toWrite(w, c.intercept.Status, status) {
 		p.statuses = append(p.statuses, statusChange{intercept: c.intercept, status: status})
 	}
-	if !known.doneAt.IsZero() && (c.remove || w.now.Sub(known.doneAt) > keepEnded) {
+	// It is not deleted before it said that it ended: whoever watches it, and its events, tell why.
+	known.remove = known.remove || c.remove
+	said := c.intercept.Status.Phase == v1alpha1.InterceptEnded
+	if !known.doneAt.IsZero() && (known.remove && said || w.now.Sub(known.doneAt) > keepEnded) {
 		p.deletions = append(p.deletions, c.intercept)
 	}
 	name := c.intercept.Spec.Connection.Name

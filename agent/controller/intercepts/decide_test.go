@@ -452,6 +452,17 @@ func TestConnectionGone(t *testing.T) {
 		t.Fatalf("to be asked for: %v", s.last.connections)
 	}
 	s.m.connections["ana-1"] = absent
+	s.look()
+	for s.get("api-ana").Status.Phase != v1alpha1.InterceptEnded {
+		if len(s.last.deletions) > 0 {
+			t.Fatal("it is deleted before it says that it ended")
+		}
+		s.work(wire.Accepted)
+		s.look()
+	}
+	if len(s.last.deletions) > 0 {
+		t.Error("it is deleted while it still says that it ended")
+	}
 	s.settle()
 	if len(s.w.intercepts) != 0 || len(s.sidecars.pods["api-a"].Order.Ports) != 0 {
 		t.Error("it goes on without its connection")

@@ -50,6 +50,7 @@ type interceptMemory struct {
 	firstSeen time.Time
 	endedAt   time.Time                 // when it was decided that it ends
 	doneAt    time.Time                 // when everything was put back
+	remove    bool                      // nobody else deletes it
 	written   time.Time                 // its status
 	sent      *v1alpha1.InterceptStatus // what was written last; the cache shows it a moment later
 	covered   map[types.UID]bool
