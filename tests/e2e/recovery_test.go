@@ -9,6 +9,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-dev/fairlead/backend/session"
 	"github.com/fairlead-dev/fairlead/tests/e2e/harness"
@@ -46,12 +47,8 @@ func TestGatewayPodKilledShowsInStatus(t *testing.T) {
 	laptop.Connect(t)
 	scale := func(replicas int32) {
 		deployments := env.Cluster.Kubernetes().AppsV1().Deployments("fairlead")
-		current, err := deployments.GetScale(context.Background(), "fairlead-gateway", metav1.GetOptions{})
-		if err != nil {
-			t.Fatalf("read the gateway's scale: %v", err)
-		}
-		current.Spec.Replicas = replicas
-		if _, err := deployments.UpdateScale(context.Background(), "fairlead-gateway", current, metav1.UpdateOptions{}); err != nil {
+		patch := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, replicas)
+		if _, err := deployments.Patch(context.Background(), "fairlead-gateway", types.MergePatchType, patch, metav1.PatchOptions{}, "scale"); err != nil {
 			t.Fatalf("scale the gateway: %v", err)
 		}
 	}
