@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ type stage struct {
 	t       testing.TB
 	proxy   *Proxy
 	address string // where callers connect
-	app     string // where the app listens
+	app     string // where the app listens, if it does
 	flows   *fakeFlows
 }
 
@@ -31,15 +32,22 @@ const testPort = 8080
 // settleEarly is how many requests make a connection steady in tests. TestSteady and TestNeverSteady run tests with others.
 var settleEarly = 1
 
-// newStage has an app and a laptop's program serve with the given functions.
+// newStage has an app and a laptop's program serve with the given functions, nobody in place of either.
 func newStage(t testing.TB, app, laptop func(net.Listener)) *stage {
 	t.Helper()
 	s := &stage{t: t, flows: &fakeFlows{answer: wire.Answer{Result: wire.Accepted}}}
-	s.app = listen(t, app)
-	s.flows.local = listen(t, laptop)
+	if app != nil {
+		s.app = listen(t, app)
+	}
+	if laptop != nil {
+		s.flows.local = listen(t, laptop)
+	}
 	s.proxy = New(Options{Flows: s.flows, DialApp: func(ctx context.Context, port uint16, _ netip.Addr) (net.Conn, error) {
 		if port != testPort {
 			return nil, errors.New("another port")
+		}
+		if s.app == "" {
+			return nil, syscall.ECONNREFUSED
 		}
 		return new(net.Dialer).DialContext(ctx, "tcp", s.app)
 	}})
@@ -95,7 +103,7 @@ func keyed(key string) wire.Rule {
 }
 func everything() wire.Rule { return wire.Rule{Intercept: "uid-all"} }
 
-// fakeFlows dials the laptop's program.
+// fakeFlows dials the laptop's program, if there is one.
 type fakeFlows struct {
 	local string
 
@@ -112,6 +120,9 @@ func (f *fakeFlows) Open(ctx context.Context, open wire.Open) (Conn, wire.Answer
 	f.opens = append(f.opens, open)
 	if f.answer.Result != wire.Accepted {
 		return nil, f.answer, nil
+	}
+	if f.local == "" {
+		return nil, wire.Answer{Result: wire.NobodyListens}, nil
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", f.local)
 	if err != nil {
@@ -186,7 +197,8 @@ func recorded(expect, answer string, got chan<- string) func(net.Listener) {
 	})
 }
 
-func nobody(l net.Listener) { _ = l.Close() }
+// nobody stands for a port at which nothing listens. It is not one that was just closed: another test may get that one.
+var nobody func(net.Listener)
 
 func dial(t testing.TB, address string) *net.TCPConn {
 	t.Helper()
