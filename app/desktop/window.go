@@ -80,6 +80,8 @@ func (w *window) run(ctx context.Context) error {
 		OnBeforeClose:      w.closing,
 		Menu:               w.menu(),
 		LogLevelProduction: logger.ERROR,
+		// The page asks for files by events of the toolkit, which binds nothing else.
+		BindingsAllowedOrigins: pageOrigins,
 		// The page is text: it needs no GPU, whose drivers are the most frequent reason for an empty window.
 		Linux: &linux.Options{ProgramName: "fairlead", WebviewGpuPolicy: linux.WebviewGpuPolicyNever},
 	})
@@ -103,6 +105,7 @@ func (w *window) first(ctx context.Context) (string, error) {
 
 func (w *window) started(ctx context.Context, place Place) {
 	w.settle(ctx, place)
+	serveFiles(ctx, w.log)
 	w.mu.Lock()
 	w.ctx = ctx
 	waiting := w.waiting

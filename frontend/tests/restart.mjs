@@ -17,7 +17,7 @@ await step(page, 'connected, intercepting, and filling in another intercept', as
   run('fairlead', 'intercept', 'catalog', '--namespace', 'shop', '--port', '8080:http', '--key', 'demo')
   await page.evaluate(() => (globalThis.sameDocument = true))
   await go('intercept?workload=deployment/front&namespace=shop')
-  await dialog.getByText('x-fairlead: ').first().waitFor()
+  await until('a key that was made up', async () => (await key.inputValue()) !== '')
   await key.fill('not-sent-yet')
 })
 const before = path()

@@ -36,8 +36,8 @@ export class Draft {
 
   /** A port has been suggested; from then on people choose. */
   settled = false
-  /** The key was made up, not chosen. */
-  #madeUp = ''
+  /** The key that was made up, not chosen. */
+  madeUp = $state('')
   #id: string
   #call = ''
   #preview: Latest<Form, InterceptPreview>
@@ -128,8 +128,8 @@ export class Draft {
     this.settled = true
     if (best) this.choosePort(0, best)
     // Whoever has emptied the field, or filled in another condition, wants none.
-    if (preview.key && !this.form.key && !this.#madeUp && this.form.whose === 'personal' && !this.form.path && this.form.headers.length === 0) {
-      this.form.key = this.#madeUp = preview.key
+    if (preview.key && !this.form.key && !this.madeUp && this.form.whose === 'personal' && !this.form.path && this.form.headers.length === 0) {
+      this.form.key = this.madeUp = preview.key
     }
   }
 
