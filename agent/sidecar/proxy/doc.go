@@ -12,14 +12,21 @@
 //   - A laptop that does not take a request loses it to the app, if the request can still be given to it.
 //   - It holds no more of a stream than a buffer of 64 KiB in each direction.
 //
-// Where things are: proxy.go is the face, rules.go what the orders say, caller.go one caller's connection up to the moment it
-// is known what it speaks, http1.go its requests, upstream.go the answers, head.go and body.go the pure reading of messages,
-// h2.go HTTP/2 with prior knowledge (h2peer.go its connections, h2stream.go its requests, h2end.go its ends), raw.go everything
-// else, mirror.go the copies, release.go how connections are let go of.
+// Where things are:
+//
+//	the face, and what the orders say             proxy.go, rules.go
+//	a caller, up to what it speaks                caller.go, sniff.go
+//	its HTTP/1.x requests                         http1.go, http1laptop.go, forwarded.go, transfer.go, drain.go
+//	the app's and laptops' answers to them        upstream.go, answer.go
+//	reading messages, purely                      head.go, body.go
+//	HTTP/2 with prior knowledge                   h2.go, and its streams h2stream.go, h2half.go, h2pass.go, h2reset.go
+//	one HTTP/2 connection, and its end            h2peer.go, h2read.go, h2write.go, h2frame.go, h2end.go
+//	everything else, and the copies               raw.go, mirror.go
+//	letting go of connections                     release.go
 //
 // A connection that has become steady, with requests that go to the app one after the other, is served by an event loop instead
-// of goroutines (steady.go, loop_linux.go, batch_linux.go). It is only quicker: whatever is not plain goes
-// back to them. Long bodies are moved within the kernel (splice_linux.go).
+// of goroutines (steady.go, loop_linux.go, batch_linux.go). It is only quicker: whatever is not plain goes back to them. Long
+// bodies are moved within the kernel (splice_linux.go).
 //
 // An upgrade of HTTP/1.1 to HTTP/2 (RFC 7540, section 3.2) reaches the app as it is; after it the connection can't be looked
 // into any more. A matched request has the offer taken out, which the caller has to accept.
