@@ -13,7 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"gvisor.dev/gvisor/pkg/buffer"
 	gvisorlog "gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -221,114 +220,6 @@ func (s *Stack) SetMappings(m Mappings) error {
 	return nil
 }
 
-// Deliver takes packets from the laptop: each is packets[i][offset:], already decrypted and with a source address that
-// is the peer's. It does not keep them.
-func (s *Stack) Deliver(packets [][]byte, offset int) {
-	for _, b := range packets {
-		p, ok := parsePacket(b[offset:])
-		if !ok || !p.ipHeaderValid() {
-			s.counters.malformed.Add(1)
-			continue
-		}
-		s.deliver(&p)
-	}
-	s.merger.flush()
-}
-
-func (s *Stack) deliver(p *packet) {
-	if p.dst.IsMulticast() {
-		return // a laptop's own noise: neighbour discovery, mDNS and the like
-	}
-	if p.dst.IsLoopback() || p.dst.IsLinkLocalUnicast() || p.dst.IsUnspecified() {
-		s.counters.refused.Add(1)
-		if p.protocol == protocolTCP || p.protocol == protocolUDP {
-			s.sendUnreachable(p.bytes, unreachableProhibited)
-		}
-		return
-	}
-	if p.fragment {
-		s.deliverOther(p)
-		return
-	}
-	switch p.protocol {
-	case protocolTCP:
-		if !p.transportChecksumValid() || !s.merger.add(p) {
-			s.counters.malformed.Add(1)
-		}
-	case protocolUDP:
-		if !s.udp.deliver(p) {
-			s.counters.malformed.Add(1)
-		}
-	default:
-		s.deliverOther(p)
-	}
-}
-
-// deliverTCP hands a segment to the stack unless the peer already has too much data waiting: then TCP sends it again.
-func (s *Stack) deliverTCP(v6 bool, v *buffer.View) {
-	size := int64(v.Size())
-	if s.buffered.Add(size) > s.limits.ReceiveBytes {
-		s.buffered.Add(-size)
-		s.counters.noRoom.Add(1)
-		v.Release()
-		return
-	}
-	if !s.budget.take(size) {
-		s.buffered.Add(-size)
-		s.counters.noRoom.Add(1)
-		v.Release()
-		return
-	}
-	release := func() {
-		s.buffered.Add(-size)
-		s.budget.give(size)
-	}
-	s.inject(v6, v, release)
-}
-
-// deliverOther hands anything else to the stack: fragments, ICMP, packets with extension headers.
-func (s *Stack) deliverOther(p *packet) {
-	s.inject(p.v6, buffer.NewViewWithData(p.bytes), nil)
-}
-
-func (s *Stack) inject(v6 bool, v *buffer.View, release func()) {
-	protocol := header.IPv4ProtocolNumber
-	if v6 {
-		protocol = header.IPv6ProtocolNumber
-	}
-	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(v), OnRelease: release})
-	s.link.deliver(protocol, pkt)
-	pkt.DecRef()
-}
-
-// Collect writes packets for the laptop to bufs[i][offset:], each at most mtu bytes, sets sizes, and returns how many.
-// It stops after about quantum bytes. It never waits.
-func (s *Stack) Collect(bufs [][]byte, sizes []int, offset, mtu, quantum int) int {
-	n := 0
-	for n < len(bufs) && quantum > 0 {
-		if !s.cutter.loaded() {
-			pkt := s.link.pop()
-			if pkt == nil {
-				break
-			}
-			s.cutter.load(pkt, s.ids.Add(1))
-			continue
-		}
-		size := s.cutter.next(bufs[n][offset:], min(mtu, len(bufs[n])-offset))
-		if size == 0 {
-			s.counters.noRoom.Add(1)
-			continue
-		}
-		sizes[n] = size
-		quantum -= size
-		n++
-	}
-	return n
-}
-
-// Pending reports whether Collect would return something. It belongs to the goroutine that calls Collect.
-func (s *Stack) Pending() bool { return s.cutter.loaded() || !s.link.empty() }
-
 // Stats returns the stack's figures.
 func (s *Stack) Stats() Stats {
 	c := &s.counters
@@ -358,50 +249,4 @@ func (s *Stack) Close() {
 		s.stack.Close()
 		s.stack.RemoveNIC(nicID)
 	})
-}
-
-// gatewayAddress reports whether a is one of our own addresses in the tunnel.
-func (s *Stack) gatewayAddress(a netip.Addr) bool {
-	for _, own := range s.config.Gateway {
-		if own == a {
-			return true
-		}
-	}
-	return false
-}
-
-// target translates a destination that the laptop used into the cluster's address, or says why it may not be reached.
-func (s *Stack) target(dst netip.Addr) (netip.Addr, error) {
-	real := s.mappings.Load().ToReal(dst)
-	if err := refuseAlways(real); err != nil {
-		return real, err
-	}
-	return real, s.config.Refuse(real)
-}
-
-// Addresses of cloud metadata services, which hand out the node's credentials: AWS over IPv6, Alibaba Cloud. The IPv4
-// one of the others, 169.254.169.254, is link-local.
-var metadata = map[netip.Addr]bool{
-	netip.MustParseAddr("fd00:ec2::254"):   true,
-	netip.MustParseAddr("100.100.100.200"): true,
-}
-
-// refuseAlways says why an address is never reachable through any gateway.
-func refuseAlways(a netip.Addr) error {
-	a = a.Unmap()
-	switch {
-	case !a.IsValid() || a.IsUnspecified():
-		return errors.New("unspecified address")
-	case a.IsLoopback():
-		return errors.New("loopback address of the gateway")
-	case a.IsLinkLocalUnicast():
-		return errors.New("link-local address")
-	case a.IsMulticast():
-		return errors.New("multicast address")
-	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return errors.New("broadcast address")
-	case metadata[a]:
-		return errors.New("metadata service of the cloud")
-	}
-	return nil
 }

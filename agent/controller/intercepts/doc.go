@@ -11,7 +11,8 @@
 //	cover     which sidecar serves in each pod, and which pods need one            coverage.go
 //	order     what each sidecar is to do                                           orders.go
 //	point     which Services lead to sidecars: the unprivileged way                services.go
-//	report    what the statuses say                                                report.go, words.go
+//	report    what the statuses say                                                report.go, podreport.go, notes.go, tally.go,
+//	                                                                               ending.go, words.go
 //
 // These are functions of a world and of a little memory, which is of no importance when it is lost. namespace.go and
 // effects.go gather the one and carry out what was decided; nothing waits for the API server there, so that a sidecar gets
