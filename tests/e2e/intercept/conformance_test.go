@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fairlead-dev/fairlead/tests/e2e/harness"
 )
@@ -23,7 +24,7 @@ func TestConformance(t *testing.T) {
 	t.Run("direct", func(t *testing.T) { want(t, alice.check(t, labAddresses("lab.lab")...), "lab-", nil) })
 	t.Run("personal", func(t *testing.T) {
 		a := alice.intercept(t, append([]string{"lab", "--key", "blue"}, ports...)...)
-		if a.Phase != "Active" || a.PodsCovered != 3 || a.Header != "x-fairlead: blue" {
+		if a.Phase != "Active" || a.PodsCovered != 3 || a.Header != blue {
 			t.Errorf("%+v", a)
 		}
 		t.Run("not matched", func(t *testing.T) { want(t, alice.check(t, labAddresses("lab.lab")...), "lab-", nil) })
@@ -117,10 +118,10 @@ func TestMirror(t *testing.T) {
 		}
 	}
 	for range 5 {
-		want("x-fairlead: blue", "lab-")
+		want(blue, "lab-")
 		want("x-other: 1", "lab-")
 	}
-	harness.Eventually(t, 5e9, "the laptop has its copies", func() error {
+	harness.Eventually(t, 5*time.Second, "the laptop has its copies", func() error {
 		for _, a := range alice.intercepts(t) {
 			if a.Counts.Matched == 5 {
 				return nil

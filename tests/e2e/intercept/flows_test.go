@@ -3,94 +3,18 @@
 package intercept
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
 	"net/netip"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netns"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
-	"github.com/fairlead-dev/fairlead/tests/e2e/harness"
 )
-
-// dialFrom connects as a program in a pod would: from its network, and so from its address.
-func dialFrom(t *testing.T, pod corev1.Pod, address string) (net.Conn, error) {
-	t.Helper()
-	container := strings.TrimPrefix(pod.Status.ContainerStatuses[0].ContainerID, "containerd://")
-	var network string
-	for i := range env.Cluster.Nodes() {
-		node := env.Cluster.Node(i)
-		if node.Name != pod.Spec.NodeName {
-			continue
-		}
-		out, err := node.Command(t.Context(), "sh", "-c", "ctr -a /run/containerd/containerd.sock -n k8s.io tasks ls | awk '$1==\""+container+"\"{print $2}'").Output()
-		pid := strings.TrimSpace(string(out))
-		if err != nil || pid == "" {
-			t.Fatalf("find the process of pod %s: %v", pod.Name, err)
-		}
-		network = node.Path("/proc/" + pid + "/ns/net")
-	}
-	type result struct {
-		conn net.Conn
-		err  error
-	}
-	done := make(chan result, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with its namespace
-		handle, err := netns.GetFromPath(network)
-		if err != nil {
-			done <- result{nil, err}
-			return
-		}
-		defer handle.Close()
-		if err := netns.Set(handle); err != nil {
-			done <- result{nil, err}
-			return
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
-		done <- result{conn, err}
-	}()
-	r := <-done
-	return r.conn, r.err
-}
-
-// sidecarVariables are what the serving sidecar of a pod was given, by the variable's name. The kubelet says a little later
-// than the sidecar itself that it runs.
-func sidecarVariables(t *testing.T, namespace, app string) (pod corev1.Pod, variables map[string]string) {
-	t.Helper()
-	harness.Eventually(t, 5*time.Second, "a sidecar is said to run", func() error {
-		pod = podOf(t, namespace, app)
-		if variables = variablesOf(pod); variables == nil {
-			return fmt.Errorf("pod %s has none", pod.Name)
-		}
-		return nil
-	})
-	return pod, variables
-}
-
-func variablesOf(pod corev1.Pod) map[string]string {
-	for _, container := range pod.Spec.EphemeralContainers {
-		for _, status := range pod.Status.EphemeralContainerStatuses {
-			if status.Name == container.Name && status.State.Running != nil && strings.HasPrefix(container.Name, "fairlead") {
-				variables := map[string]string{"container": container.Name}
-				for _, variable := range container.Env {
-					variables[variable.Name] = variable.Value
-				}
-				return variables
-			}
-		}
-	}
-	return nil
-}
 
 // attempt opens a flow from a pod, with what its sidecar, or another pod's, was given. It returns the gateway's answer: to the
 // greeting, where that was refused, else to the flow.

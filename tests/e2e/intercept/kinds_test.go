@@ -3,9 +3,6 @@
 package intercept
 
 import (
-	"encoding/json"
-	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,22 +12,6 @@ import (
 
 	"github.com/fairlead-dev/fairlead/tests/e2e/harness"
 )
-
-// restarts sums the restarts of a namespace's pods, and says which pods there are.
-func restarts(t *testing.T, namespace string) (names string, sum int32) {
-	t.Helper()
-	pods, err := env.Cluster.Kubernetes().CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, pod := range pods.Items {
-		names += " " + pod.Name
-		for _, container := range pod.Status.ContainerStatuses {
-			sum += container.RestartCount
-		}
-	}
-	return names, sum
-}
 
 // TestWorkloads intercepts every shape that pods come in, all traffic and one key each, and wants no pod to be replaced or
 // restarted.
@@ -64,7 +45,7 @@ func TestWorkloads(t *testing.T) {
 				if a.Phase != "Active" || a.Redirect != "Instant" {
 					t.Errorf("%+v", a)
 				}
-				if got := alice.whoAnswers(t, c.url, "x-fairlead: blue"); got != "alice" {
+				if got := alice.whoAnswers(t, c.url, blue); got != "alice" {
 					t.Errorf("%v: %s answered", kind, got)
 				}
 				if kind[0] == "--key" {
@@ -105,7 +86,7 @@ func TestWorkloads(t *testing.T) {
 func TestRestrictedNamespace(t *testing.T) {
 	alice := connected(t, 0)
 	alice.serve(t, 3000)
-	before := snapshot(t, "strict")
+	before := settled(t, "strict")
 	pods, _ := restarts(t, "strict")
 	for _, url := range []string{"http://strict.strict/", "http://strict-number.strict/"} {
 		t.Run(url, func(t *testing.T) {
@@ -113,12 +94,7 @@ func TestRestrictedNamespace(t *testing.T) {
 			if a.Redirect != "Unprivileged" || !strings.Contains(a.RedirectReason, "restricted") || a.PodsCovered != 2 {
 				t.Errorf("%+v", a)
 			}
-			harness.Eventually(t, 5*time.Second, "the laptop answers", func() error {
-				if got := alice.whoAnswers(t, url, "x-fairlead: blue"); got != "alice" {
-					return fmt.Errorf("%s answered", got)
-				}
-				return nil
-			})
+			harness.Eventually(t, 5*time.Second, "the laptop answers", alice.answers(t, "alice", url, blue))
 			for range 10 {
 				if got := alice.whoAnswers(t, url, "x-fairlead: red"); !strings.HasPrefix(got, "strict-") {
 					t.Errorf("%s answered for another key", got)
@@ -126,7 +102,7 @@ func TestRestrictedNamespace(t *testing.T) {
 			}
 			alice.leave(t)
 			for range 10 {
-				if got := alice.whoAnswers(t, url, "x-fairlead: blue"); !strings.HasPrefix(got, "strict-") {
+				if got := alice.whoAnswers(t, url, blue); !strings.HasPrefix(got, "strict-") {
 					t.Errorf("%s answered after leaving", got)
 				}
 			}
@@ -147,14 +123,14 @@ func TestRestrictedNamespace(t *testing.T) {
 	if after, _ := restarts(t, "strict"); after != pods {
 		t.Errorf("pods were replaced: %s, now %s", pods, after)
 	}
-	compareSnapshots(t, before, snapshot(t, "strict"))
+	asBefore(t, before, "strict")
 }
 
 // TestUnprivilegedOnRequest forces the way that needs no capability where the other would do.
 func TestUnprivilegedOnRequest(t *testing.T) {
 	alice := connected(t, 0)
 	alice.serve(t, 3000)
-	before := snapshot(t, "lab")
+	before := settled(t, "lab")
 	a := alice.intercept(t, "lab", "--redirect", "unprivileged", "--all", "--port", "3000:web", "--port", "3001:raw")
 	if a.Redirect != "Unprivileged" {
 		t.Errorf("%+v", a)
@@ -166,56 +142,7 @@ func TestUnprivilegedOnRequest(t *testing.T) {
 		}
 	}
 	alice.leave(t)
-	compareSnapshots(t, before, snapshot(t, "lab"))
-}
-
-// snapshot is every object of a namespace that an intercept could touch, without what Kubernetes itself counts.
-func snapshot(t *testing.T, namespace string) map[string]string {
-	t.Helper()
-	objects := map[string]string{}
-	out := env.Laptop(0).TryAs(t, "root", "kubectl", "-n", namespace, "get", "deployments,statefulsets,daemonsets,replicasets,services,endpointslices,configmaps,secrets,serviceaccounts,roles,rolebindings", "-o", "json")
-	if out.Status != 0 {
-		t.Fatalf("%s", out)
-	}
-	var list struct{ Items []map[string]any }
-	if err := json.Unmarshal([]byte(out.Stdout), &list); err != nil {
-		t.Fatal(err)
-	}
-	for _, item := range list.Items {
-		metadata := item["metadata"].(map[string]any)
-		for _, counted := range []string{"managedFields", "resourceVersion", "generation"} {
-			delete(metadata, counted)
-		}
-		if annotations, _ := metadata["annotations"].(map[string]any); annotations != nil {
-			delete(annotations, "endpoints.kubernetes.io/last-change-trigger-time")
-			if len(annotations) == 0 {
-				delete(metadata, "annotations")
-			}
-		}
-		if endpoints, _ := item["endpoints"].([]any); endpoints != nil { // in no order
-			slices.SortFunc(endpoints, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
-		}
-		text, err := json.MarshalIndent(item, "", " ")
-		if err != nil {
-			t.Fatal(err)
-		}
-		objects[fmt.Sprint(item["kind"], " ", metadata["name"])] = string(text)
-	}
-	return objects
-}
-
-func compareSnapshots(t *testing.T, before, after map[string]string) {
-	t.Helper()
-	for name, text := range before {
-		if after[name] != text {
-			t.Errorf("%s was\n%s\nis\n%s", name, text, after[name])
-		}
-	}
-	for name := range after {
-		if _, known := before[name]; !known {
-			t.Errorf("%s is new", name)
-		}
-	}
+	asBefore(t, before, "lab")
 }
 
 // TestLeavesNoTrace: while an instant intercept is active nothing differs that a manifest says, and after leaving nothing but
@@ -223,9 +150,9 @@ func compareSnapshots(t *testing.T, before, after map[string]string) {
 func TestLeavesNoTrace(t *testing.T) {
 	alice := connected(t, 0)
 	alice.serve(t, 3000)
-	before := snapshot(t, "lab")
+	before := settled(t, "lab")
 	alice.intercept(t, "lab", "--all", "--port", "3000:web")
-	compareSnapshots(t, before, snapshot(t, "lab"))
+	asBefore(t, before, "lab")
 	leave := alice.Try(t, "fairlead", "leave", "lab")
 	if leave.Status != 0 || !strings.Contains(leave.Stdout, "ephemeral") {
 		t.Errorf("the record that stays is not told: %s", leave)
@@ -235,7 +162,7 @@ func TestLeavesNoTrace(t *testing.T) {
 			t.Errorf("%s answered after leaving", got)
 		}
 	}
-	compareSnapshots(t, before, snapshot(t, "lab"))
+	asBefore(t, before, "lab")
 	if out := alice.kubectlAdmin(t, "get", "intercepts", "-A", "-o", "name"); out != "" {
 		t.Errorf("left in the cluster: %s", out)
 	}

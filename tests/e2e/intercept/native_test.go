@@ -34,7 +34,7 @@ func TestNativeSidecars(t *testing.T) {
 				}
 			}
 			for range 6 { // each has its turn, once nodes know which pods there are
-				r := alice.Try(t, "curl", "-sS", "-m", "1", "-H", "x-fairlead: blue", "http://lab.lab/")
+				r := alice.Try(t, "curl", "-sS", "-m", "1", "-H", blue, "http://lab.lab/")
 				if !strings.Contains(r.Stdout, `"server":"alice"`) {
 					return fmt.Errorf("%s", r)
 				}
@@ -53,17 +53,22 @@ func TestNativeSidecars(t *testing.T) {
 		}
 	}
 	callers := startLoad(t, lab, "load", "http://"+serviceAddress(t, "lab", "lab")+"/", "--rate", "20")
-	for _, sidecar := range sidecarsOf(t, "lab") {
-		killSidecar(t, sidecar)
-		break // the others answer while its pod is not ready
+	sidecars := sidecarsOf(t, "lab")
+	if len(sidecars) == 0 {
+		t.Fatal("no sidecar is said to run")
 	}
+	killed := time.Now()
+	killSidecar(t, sidecars[0]) // the others answer while its pod is not ready
+	kills := [][2]time.Time{{killed, time.Now()}}
 	covered("the sidecar that was killed is there again")
-	if result := callers.stop(t); result.Failed > 0 {
-		t.Errorf("callers noticed: %+v", result)
+	for _, failure := range callers.stop(t).Failures {
+		if cut, late := cutByKill(failure, kills); !cut || late {
+			t.Errorf("a caller noticed: %s", failure)
+		}
 	}
 	alice.leave(t)
 	for range 6 {
-		if got := alice.whoAnswers(t, "http://lab.lab/", "x-fairlead: blue"); !strings.HasPrefix(got, "lab-") {
+		if got := alice.whoAnswers(t, "http://lab.lab/", blue); !strings.HasPrefix(got, "lab-") {
 			t.Errorf("%s answered after leaving", got)
 		}
 	}

@@ -5,6 +5,7 @@ package intercept
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ func TestRequestsAreTold(t *testing.T) {
 	alice := connected(t, 0)
 	stop := alice.serve(t, 3000)
 	alice.intercept(t, "lab", "--key", "blue", "--port", "3000:web")
-	if got := alice.whoAnswers(t, "http://lab.lab/orders?secret=1", "x-fairlead: blue"); got != "alice" {
+	if got := alice.whoAnswers(t, "http://lab.lab/orders?secret=1", blue); got != "alice" {
 		t.Fatalf("%s answers", got)
 	}
 	one := func(path, went string) (found localapi.Record) {
@@ -51,21 +52,23 @@ func TestRequestsAreTold(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	alice.check(t, append(labAddresses("lab.lab"), "--header", "x-fairlead=blue")...)
-	protocols := map[string]int{}
-	for _, r := range alice.requests(t) {
-		protocols[r.Protocol]++
+	var all []localapi.Record
+	harness.Eventually(t, 5*time.Second, "each protocol is told", func() error {
+		all = alice.requests(t)
+		for _, wanted := range []string{"HTTP/1.1", "HTTP/2", "gRPC", "WebSocket"} {
+			if !slices.ContainsFunc(all, func(r localapi.Record) bool { return r.Protocol == wanted }) {
+				return fmt.Errorf("no %s among %d requests", wanted, len(all))
+			}
+		}
+		return nil
+	})
+	for _, r := range all {
 		if strings.Contains(r.Path, "?") || strings.Contains(r.Why, "could not be read") {
 			t.Errorf("%+v", r)
 		}
 	}
-	t.Log(protocols)
-	for _, wanted := range []string{"HTTP/1.1", "HTTP/2", "gRPC", "WebSocket"} {
-		if protocols[wanted] == 0 {
-			t.Errorf("no %s among %v", wanted, protocols)
-		}
-	}
 	stop()
-	if got := alice.whoAnswers(t, "http://lab.lab/fallen", "x-fairlead: blue"); got == "alice" {
+	if got := alice.whoAnswers(t, "http://lab.lab/fallen", blue); got == "alice" {
 		t.Fatal("a program that has ended answers")
 	}
 	if r := one("/fallen", "cluster"); r.Method != "GET" || !strings.Contains(r.Why, "nothing listens on 127.0.0.1:3000") || r.Client == "" {

@@ -27,12 +27,12 @@ func TestSidecarStandsStill(t *testing.T) {
 	}
 	goOn := func() {
 		for _, sidecar := range sidecars {
-			signalSidecar(t, sidecar, "SIGCONT")
+			signalSidecar(t, sidecar, "CONT", ":")
 		}
 	}
 	t.Cleanup(goOn) // before leaving, which they are to hear of
 	for _, sidecar := range sidecars {
-		signalSidecar(t, sidecar, "SIGSTOP")
+		signalSidecar(t, sidecar, "STOP", ":")
 	}
 	answers := func(who string) func() error {
 		return func() error {

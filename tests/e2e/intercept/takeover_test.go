@@ -17,6 +17,7 @@ import (
 func TestTakeover(t *testing.T) {
 	alice := connected(t, 0)
 	alice.serve(t, 3000)
+	const sent = 1000 // events in 20 s
 	for _, c := range []struct {
 		mode   string
 		broken bool
@@ -24,7 +25,7 @@ func TestTakeover(t *testing.T) {
 		t.Run(c.mode, func(t *testing.T) {
 			// The app sends events all the time: the connection is never idle.
 			// Its caller is on no node: what a pod's own node asks it is left alone, because the kubelet asks from there.
-			events := alice.Command(t.Context(), harness.User, "curl", "-sS", "-N", "http://lab.lab/events?n=600")
+			events := alice.Command(t.Context(), harness.User, "curl", "-sS", "-N", fmt.Sprintf("http://lab.lab/events?n=%d", sent))
 			out, err := events.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -56,7 +57,7 @@ func TestTakeover(t *testing.T) {
 					count++
 				}
 			}
-			if err := events.Wait(); (err != nil) != c.broken || !c.broken && count != 600 {
+			if err := events.Wait(); (err != nil) != c.broken || !c.broken && count != sent {
 				t.Errorf("%d events came, then: %v", count, err)
 			}
 			alice.leave(t)

@@ -15,16 +15,6 @@ import (
 	"github.com/fairlead-dev/fairlead/tests/e2e/harness"
 )
 
-// answers reports who does not answer a URL for the developer's requests; curl waits as long as a request may take.
-func (d developer) answers(t *testing.T, url, who string) func() error {
-	return func() error {
-		if got := d.whoAnswers(t, url, "x-fairlead: blue"); !strings.HasPrefix(got, who) {
-			return fmt.Errorf("%s answers", got)
-		}
-		return nil
-	}
-}
-
 // TestGatewayGone: the gateway ends and none follows, for a while. The apps answer, whichever way their traffic is redirected.
 func TestGatewayGone(t *testing.T) {
 	alice := connected(t, 0)
@@ -50,7 +40,7 @@ func TestGatewayGone(t *testing.T) {
 	for name, url := range map[string]string{"the app": instant, "the restricted app": unprivileged} {
 		// Asked on a node: without a gateway the laptop has no way in.
 		took := harness.Eventually(t, 10*time.Second, name+" answers", func() error {
-			out, err := env.Cluster.Node(0).Command(t.Context(), "curl", "-sS", "-m", "5", "-H", "x-fairlead: blue", url).CombinedOutput()
+			out, err := env.Cluster.Node(0).Command(t.Context(), "curl", "-sS", "-m", "5", "-H", blue, url).CombinedOutput()
 			if err != nil || !strings.Contains(string(out), `"server":"lab-`) && !strings.Contains(string(out), `"server":"strict-`) {
 				return fmt.Errorf("%v: %s", err, out)
 			}
@@ -61,18 +51,18 @@ func TestGatewayGone(t *testing.T) {
 	scale(1)
 	harness.Eventually(t, 30*time.Second, "the laptop answers again", func() error {
 		for _, url := range []string{"http://lab.lab/", "http://strict.strict/"} {
-			if r := alice.Try(t, "curl", "-sS", "-m", "1", "-H", "x-fairlead: blue", url); !strings.Contains(r.Stdout, `"server":"alice"`) {
+			if r := alice.Try(t, "curl", "-sS", "-m", "1", "-H", blue, url); !strings.Contains(r.Stdout, `"server":"alice"`) {
 				return fmt.Errorf("%s", r)
 			}
 		}
 		return nil
 	})
 	for name, l := range loads {
-		if result := l.stop(t); result.Failed > 0 || result.Slowest > 5 {
+		result := l.stop(t)
+		if result.Failed > 0 { // also who is not answered within twice answerLimit
 			t.Errorf("%s noticed: %+v", name, result)
-		} else {
-			t.Logf("%s: %d requests, slowest %.1f s, answered by %v", name, result.Requests, result.Slowest, result.Servers)
 		}
+		t.Logf("%s: %d requests, slowest %.1f s; it should be %v at most; answered by %v", name, result.Requests, result.Slowest, answerLimit, result.Servers)
 	}
 }
 
@@ -84,8 +74,8 @@ func TestGatewayUnreachable(t *testing.T) {
 	pod := podOf(t, "kinds", "guarded")
 	const url = "http://guarded.kinds/"
 	alice.intercept(t, "pod/guarded", "-n", "kinds", "--key", "blue", "--port", "3000:web")
-	if err := alice.answers(t, url, "alice")(); err != nil {
-		t.Fatal(err)
+	if got := alice.whoAnswers(t, url, blue); got != "alice" {
+		t.Fatalf("%s answers", got)
 	}
 	rules := func(action string) {
 		t.Helper()
@@ -106,9 +96,9 @@ func TestGatewayUnreachable(t *testing.T) {
 	})
 	rules("-I")
 	lost = true
-	for range 5 { // curl waits 5 s
-		if err := alice.answers(t, url, "guarded")(); err != nil {
-			t.Error(err)
+	for range 5 {
+		if got := alice.whoAnswers(t, url, blue); got != "guarded" {
+			t.Errorf("the developer is answered by %s", got)
 		}
 		if got := alice.whoAnswers(t, url, "x-other: 1"); got != "guarded" {
 			t.Errorf("others are answered by %s", got)
@@ -116,6 +106,6 @@ func TestGatewayUnreachable(t *testing.T) {
 	}
 	rules("-D")
 	lost = false
-	took := harness.Eventually(t, 15*time.Second, "the laptop answers again", alice.answers(t, url, "alice"))
+	took := harness.Eventually(t, 15*time.Second, "the laptop answers again", alice.answers(t, "alice", url, blue))
 	t.Logf("the laptop answered %v after the network was back", took)
 }
