@@ -4,9 +4,13 @@ package clusterdns
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/miekg/dns"
+
+	"github.com/fairlead-dev/fairlead/agent/api/carrier"
 )
 
 // maxAliases bounds how many CNAMEs are followed, as resolvers commonly do.
@@ -81,7 +85,10 @@ func (s *Server) Answer(ctx context.Context, view View, message []byte, tcp bool
 func (s *Server) resolve(ctx context.Context, view View, query *dns.Msg) *dns.Msg {
 	question := query.Question[0]
 	candidates := Candidates(question.Name, view.Namespace, s.domain)
-	if isReverse(question.Name) {
+	switch {
+	case isExact(query):
+		candidates = []string{strings.ToLower(dns.Fqdn(question.Name))}
+	case isReverse(question.Name):
 		candidates = []string{question.Name}
 		if address, ok := reverse(question.Name); ok {
 			if real, err := dns.ReverseAddr(view.toReal(address).String()); err == nil {
@@ -102,6 +109,12 @@ func (s *Server) resolve(ctx context.Context, view View, query *dns.Msg) *dns.Ms
 	}
 	s.followAliases(ctx, answers[at], candidates[at], question.Qtype)
 	return view.localize(query, answers[at], candidates[at])
+}
+
+// isExact reports whether a laptop asks for this very name in the cluster's DNS.
+func isExact(query *dns.Msg) bool {
+	opt := query.IsEdns0()
+	return opt != nil && slices.ContainsFunc(opt.Option, func(o dns.EDNS0) bool { return o.Option() == carrier.DNSOptionExact })
 }
 
 // askAll asks for all names at once. What got no answer is nil.

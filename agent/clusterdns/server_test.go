@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"github.com/fairlead-dev/fairlead/agent/api/carrier"
 )
 
 // zone is the DNS of a cluster: records by name; a name with an empty list exists without data.
@@ -193,6 +195,22 @@ func TestAdditionalRecordsAreMapped(t *testing.T) {
 	reply := ask(t, cluster(), view, "_http._tcp.catalog.", dns.TypeSRV)
 	if got, want := text(reply.Extra), "catalog.shop.svc.cluster.local. 5 IN A 172.29.0.7"; got != want {
 		t.Errorf("additional records %q, want %q", got, want)
+	}
+}
+
+// TestNamesThatAreAskedExactly: of a domain that the user has named, the cluster's DNS is asked for the name as it is.
+func TestNamesThatAreAskedExactly(t *testing.T) {
+	z := cluster()
+	z.records["orders.db.example.net."] = []string{"orders.db.example.net. 60 IN A 10.96.0.61"}
+	view := View{Namespace: "shop", Mappings: []Mapping{{netip.MustParsePrefix("10.96.0.0/16"), netip.MustParsePrefix("172.29.0.0/16")}}}
+	query := new(dns.Msg).SetQuestion("Orders.db.example.net.", dns.TypeA)
+	query.SetEdns0(udpSize, false)
+	query.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_LOCAL{Code: carrier.DNSOptionExact}}
+	if got, want := text(exchange(t, z, view, query, false).Answer), "Orders.db.example.net. 5 IN A 172.29.0.61"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if !slices.Equal(z.asked, []string{"orders.db.example.net."}) {
+		t.Errorf("the cluster's DNS was asked for %q", z.asked)
 	}
 }
 

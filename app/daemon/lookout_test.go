@@ -159,9 +159,10 @@ func TestContextState(t *testing.T) {
 }
 
 func TestWithSettings(t *testing.T) {
-	s := settings.Settings{Kubeconfigs: []string{"/mine"}, Carrier: "relay", Include: []string{"10.1.0.0/16"}, Exclude: []string{"10.2.0.0/16"}, MapConflicts: true, GatewayNamespace: "fl"}
+	s := settings.Settings{Kubeconfigs: []string{"/mine"}, Carrier: "relay", Include: []string{"10.1.0.0/16"}, Exclude: []string{"10.2.0.0/16"}, DNSDomains: []string{"a.b"}, DNSExclude: []string{"c"}, MapConflicts: true, GatewayNamespace: "fl"}
 	r := withSettings(localapi.ConnectRequest{}, s)
-	if !slices.Equal(r.Kubeconfigs, s.Kubeconfigs) || r.Carrier != session.CarrierRelay || !slices.Equal(r.Include, s.Include) || !slices.Equal(r.Exclude, s.Exclude) || !r.MapConflicts || r.GatewayNamespace != "fl" {
+	if !slices.Equal(r.Kubeconfigs, s.Kubeconfigs) || r.Carrier != session.CarrierRelay || !slices.Equal(r.Include, s.Include) || !slices.Equal(r.Exclude, s.Exclude) ||
+		!slices.Equal(r.DNSDomains, s.DNSDomains) || !slices.Equal(r.DNSExclude, s.DNSExclude) || !r.MapConflicts || r.GatewayNamespace != "fl" {
 		t.Errorf("left open: %+v", r)
 	}
 	asked := localapi.ConnectRequest{Kubeconfigs: []string{"/k"}, Carrier: session.CarrierUDP, Include: []string{"a"}, Exclude: []string{"b"}, GatewayNamespace: "g"}

@@ -100,6 +100,12 @@ func withSettings(r localapi.ConnectRequest, s settings.Settings) localapi.Conne
 	if len(r.Exclude) == 0 {
 		r.Exclude = s.Exclude
 	}
+	if len(r.DNSDomains) == 0 {
+		r.DNSDomains = s.DNSDomains
+	}
+	if len(r.DNSExclude) == 0 {
+		r.DNSExclude = s.DNSExclude
+	}
 	r.MapConflicts = r.MapConflicts || s.MapConflicts
 	return r
 }

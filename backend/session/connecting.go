@@ -292,6 +292,7 @@ func (l *link) plan() (api.Tunnel, []v1alpha1.RangeMapping, error) {
 		first = api.CarrierUDP
 	}
 	tunnel := tunnelFor(a, planned, exempt, namespace, first)
+	tunnel.DNS.Domains, tunnel.DNS.Exclude = request.options.DNSDomains, request.options.DNSExclude
 	tunnel.InboundPorts = l.run.inbound.get()
 	return tunnel, specMappings(planned.Mappings), nil
 }

@@ -48,6 +48,12 @@ func newRequest(o Options) (*request, error) {
 	if r.exclude, err = parsePrefixes("exclude", o.Exclude); err != nil {
 		return nil, err
 	}
+	if err := checkNames("dnsDomains", o.DNSDomains, api.ValidateDomain); err != nil {
+		return nil, err
+	}
+	if err := checkNames("dnsExclude", o.DNSExclude, api.ValidateName); err != nil {
+		return nil, err
+	}
 	if r.access, err = cluster.Open(o.Cluster()); err != nil {
 		return nil, err
 	}
@@ -76,12 +82,14 @@ func (r *request) alike(other *request) bool {
 		carrier          CarrierMode
 		include, exclude []netip.Prefix
 		mapConflicts     bool
+		domains, left    []string
 	}
 	of := func(r *request) key {
 		return key{
 			context: r.access.Context(), server: r.access.Server(), credentials: r.access.Credentials(),
 			gateway: r.gatewayNamespace,
 			carrier: r.carrier, include: r.include, exclude: r.exclude, mapConflicts: r.options.MapConflicts,
+			domains: slices.Concat(r.options.DNSDomains), left: slices.Concat(r.options.DNSExclude),
 		}
 	}
 	return reflect.DeepEqual(of(r), of(other))
@@ -101,6 +109,19 @@ func parsePrefixes(flag string, texts []string) ([]netip.Prefix, error) {
 		prefixes = append(prefixes, prefix)
 	}
 	return prefixes, nil
+}
+
+// checkNames refuses names that the helper would refuse.
+func checkNames(option string, names []string, check func(string) error) error {
+	if len(names) > api.MaxDomains {
+		return problem.New(problem.Usage, "Name a domain that they are all below.", "%s has %d names; at most %d are taken", option, len(names), api.MaxDomains)
+	}
+	for _, name := range names {
+		if refusal, ok := errors.AsType[*api.Error](check(name)); ok {
+			return problem.New(problem.Usage, refusal.Hint, "%s: %s", option, refusal.Message)
+		}
+	}
+	return nil
 }
 
 func parsePrefix(text string) (netip.Prefix, error) {

@@ -79,6 +79,7 @@ func TestConnectAndDisconnect(t *testing.T) {
 	w := newWorld(t)
 	w.helper.routes = []api.LocalRoute{lan}
 	w.options.Exclude = []string{"10.244.128.0/17"}
+	w.options.DNSDomains, w.options.DNSExclude = []string{"db.example.com"}, []string{"web.dev"}
 	w.connect(t)
 	s := w.manager.Status()
 	if s.State != Connected || s.User != "jo" || s.Namespace != "shop" || s.Carrier.Active != "udp" || !s.DNS.Healthy || s.Since == nil || s.Gateway.Pod != "gateway-1" {
@@ -95,6 +96,9 @@ func TestConnectAndDisconnect(t *testing.T) {
 	tunnel := w.helper.ups[0]
 	if !slices.Equal(tunnel.Routes, prefixes("10.96.0.0/16", "10.244.0.0/17")) || tunnel.DNS.Namespace != "shop" || tunnel.Peer.PublicKey != "key" || tunnel.Carrier != api.CarrierUDP {
 		t.Errorf("brought up %+v", tunnel)
+	}
+	if !slices.Equal(tunnel.DNS.Domains, []string{"db.example.com"}) || !slices.Equal(tunnel.DNS.Exclude, []string{"web.dev"}) {
+		t.Errorf("names are resolved by %+v", tunnel.DNS)
 	}
 	if err := w.manager.Disconnect(t.Context()); err != nil {
 		t.Fatal(err)

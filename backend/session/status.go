@@ -39,6 +39,8 @@ type Options struct {
 	Carrier     CarrierMode `json:"carrier,omitempty"`     // empty is auto
 	Include     []string    `json:"include,omitempty"`     // prefixes or addresses routed besides the cluster's
 	Exclude     []string    `json:"exclude,omitempty"`     // prefixes or addresses left out
+	DNSDomains  []string    `json:"dnsDomains,omitempty"`  // domains asked of the cluster's DNS besides its own
+	DNSExclude  []string    `json:"dnsExclude,omitempty"`  // names resolved as without Fairlead, with all below them
 	// MapConflicts reaches ranges that clash with a network of this machine under other addresses.
 	MapConflicts bool `json:"mapConflicts,omitempty"`
 	// GatewayNamespace is where the gateway is; empty is "fairlead".

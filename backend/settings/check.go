@@ -3,6 +3,7 @@
 package settings
 
 import (
+	"errors"
 	"net/netip"
 	"path/filepath"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/fairlead-dev/fairlead/backend/problem"
+	"github.com/fairlead-dev/fairlead/helper/api"
 )
 
 const (
@@ -39,9 +41,9 @@ func (s Settings) Check() error {
 	if s.GatewayNamespace != "" && !namespaceName.MatchString(s.GatewayNamespace) {
 		return problem.New(problem.Usage, "Such a name has small letters, digits and '-', 63 at most.", "gatewayNamespace: %.80q is not the name of a namespace", s.GatewayNamespace)
 	}
-	for name, list := range map[string][]string{"kubeconfigs": s.Kubeconfigs, "include": s.Include, "exclude": s.Exclude} {
+	for name, list := range map[string][]string{"kubeconfigs": s.Kubeconfigs, "include": s.Include, "exclude": s.Exclude, "dnsDomains": s.DNSDomains, "dnsExclude": s.DNSExclude} {
 		if len(list) > maxList {
-			return problem.New(problem.Usage, "Leave some out, or put neighbouring ranges together.", "%s: %d are too many; at most %d are taken", name, len(list), maxList)
+			return problem.New(problem.Usage, "Leave some out, or name what several of them have in common.", "%s: %d are too many; at most %d are taken", name, len(list), maxList)
 		}
 	}
 	for _, file := range s.Kubeconfigs {
@@ -59,10 +61,28 @@ func (s Settings) Check() error {
 			return err
 		}
 	}
+	for _, domain := range s.DNSDomains {
+		if err := nameRefused("dnsDomains", api.ValidateDomain(domain)); err != nil {
+			return err
+		}
+	}
+	for _, name := range s.DNSExclude {
+		if err := nameRefused("dnsExclude", api.ValidateName(name)); err != nil {
+			return err
+		}
+	}
 	for name, text := range map[string]string{"connectAtStart": s.ConnectAtStart, "terminal": s.Terminal} {
 		if !plain(text) {
 			return problem.New(problem.Usage, "Leave out line breaks and other characters that can't be seen.", "%s: the text is too long or has characters that can't be seen", name)
 		}
+	}
+	return nil
+}
+
+// nameRefused is what the helper would say of a name; nil if it would take it.
+func nameRefused(setting string, err error) error {
+	if refusal, ok := errors.AsType[*api.Error](err); ok {
+		return problem.New(problem.Usage, refusal.Hint, "%s: %s", setting, refusal.Message)
 	}
 	return nil
 }
@@ -91,5 +111,6 @@ func plain(text string) bool {
 // clone returns a copy that shares nothing.
 func (s Settings) clone() Settings {
 	s.Kubeconfigs, s.Include, s.Exclude = slices.Clone(s.Kubeconfigs), slices.Clone(s.Include), slices.Clone(s.Exclude)
+	s.DNSDomains, s.DNSExclude = slices.Clone(s.DNSDomains), slices.Clone(s.DNSExclude)
 	return s
 }

@@ -28,6 +28,8 @@ func Keys() []Key {
 		text("carrier", "how packets travel", "auto", Carriers, func(s *Settings) *string { return &s.Carrier }),
 		list("include", "ranges reached through the cluster besides its own", "none", func(s *Settings) *[]string { return &s.Include }),
 		list("exclude", "ranges left out", "none", func(s *Settings) *[]string { return &s.Exclude }),
+		list("dnsDomains", "domains asked of the cluster's DNS besides its own names", "none", func(s *Settings) *[]string { return &s.DNSDomains }),
+		list("dnsExclude", "names that resolve as without Fairlead", "none", func(s *Settings) *[]string { return &s.DNSExclude }),
 		flag("mapConflicts", "reach ranges that clash with a network of this machine under other addresses", func(s *Settings) *bool { return &s.MapConflicts }),
 		text("gatewayNamespace", "namespace of the gateway", "fairlead", nil, func(s *Settings) *string { return &s.GatewayNamespace }),
 		flag("autostart", "start the window, in the tray, at login", func(s *Settings) *bool { return &s.Autostart }),

@@ -22,6 +22,10 @@ type Settings struct {
 	Carrier     string   `json:"carrier,omitempty"` // auto, udp or relay; empty is auto
 	Include     []string `json:"include,omitempty"` // prefixes or addresses routed besides the cluster's
 	Exclude     []string `json:"exclude,omitempty"` // prefixes or addresses left out
+	// DNSDomains are asked of the cluster's DNS besides its own names, with all below them.
+	DNSDomains []string `json:"dnsDomains,omitempty"`
+	// DNSExclude are names that resolve as without Fairlead, with all below them.
+	DNSExclude []string `json:"dnsExclude,omitempty"`
 	// MapConflicts reaches ranges that clash with a network of this machine under other addresses.
 	MapConflicts bool `json:"mapConflicts,omitempty"`
 	// GatewayNamespace is where gateways are; empty is "fairlead".

@@ -115,6 +115,9 @@ func TestCheck(t *testing.T) {
 		"not a range":        {Settings{Include: []string{"10.1"}}, "include"},
 		"bits set":           {Settings{Exclude: []string{"10.1.2.3/8"}}, "bits set"},
 		"many":               {Settings{Include: make([]string, 65)}, "too many"},
+		"domains":            {Settings{DNSDomains: []string{"db.example.com"}, DNSExclude: []string{"web.dev", "printer"}}, ""},
+		"top-level domain":   {Settings{DNSDomains: []string{"com"}}, "dnsDomains: \"com\""},
+		"not a name":         {Settings{DNSExclude: []string{"a b"}}, "dnsExclude: \"a b\""},
 		"what can't be seen": {Settings{Terminal: "x\ny"}, "terminal"},
 	} {
 		err := test.settings.Check()
@@ -144,7 +147,7 @@ func TestEverySettingHasAKey(t *testing.T) {
 
 func TestSet(t *testing.T) {
 	values := map[string]string{
-		"kubeconfigs": "/a, /b", "carrier": "udp", "include": "10.1.2.3", "exclude": "10.0.0.0/8", "mapConflicts": "true", "gatewayNamespace": "fl",
+		"kubeconfigs": "/a, /b", "carrier": "udp", "include": "10.1.2.3", "exclude": "10.0.0.0/8", "dnsDomains": "a.example.com,b.example.com", "dnsExclude": "web.dev", "mapConflicts": "true", "gatewayNamespace": "fl",
 		"autostart": "1", "connectAtStart": "dev", "theme": "dark", "quiet": "true", "terminal": "xterm",
 	}
 	for _, key := range Keys() {

@@ -86,6 +86,10 @@ type DNS struct {
 	ClusterDomain string   `json:"clusterDomain"` // such as cluster.local, without a final dot
 	Namespace     string   `json:"namespace"`     // unqualified service names resolve there
 	Namespaces    []string `json:"namespaces"`    // names that work as the last label of service.namespace
+	// Domains are asked of the cluster's DNS as they are, with all below them, besides the cluster's own.
+	Domains []string `json:"domains,omitempty"`
+	// Exclude are resolved as without the tunnel, with all below them.
+	Exclude []string `json:"exclude,omitempty"`
 }
 
 // Tunnel is everything that a session needs from the machine.

@@ -14,6 +14,7 @@ import (
 const (
 	MaxRoutes       = 256
 	MaxNamespaces   = 1000 // as many as a Connection reports
+	MaxDomains      = 64   // that a user has named
 	MaxEndpoints    = 8    // as many as a Connection reports
 	MaxExempt       = 32   // addresses of an API server and its proxy
 	MaxInboundPorts = 256

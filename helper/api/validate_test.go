@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -26,7 +27,7 @@ func goodTunnel() Tunnel {
 		},
 		Routes:       prefixes("10.96.0.0/12", "10.244.0.0/16", "fd00:10::/48"),
 		Exempt:       addresses("203.0.113.7", "10.100.0.1"),
-		DNS:          &DNS{ClusterDomain: "cluster.local", Namespace: "shop", Namespaces: []string{"shop", "dev"}},
+		DNS:          &DNS{ClusterDomain: "cluster.local", Namespace: "shop", Namespaces: []string{"shop", "dev"}, Domains: []string{"db.example.com", "corp.internal"}, Exclude: []string{"web.dev", "printer"}},
 		InboundPorts: []uint16{40001},
 		Carrier:      CarrierUDP,
 	}
@@ -113,6 +114,15 @@ func TestBadTunnelsAreRefused(t *testing.T) {
 		"namespace with dot":       {func(t *Tunnel) { t.DNS.Namespaces = []string{"google.com"} }, CodeBadRequest},
 		"namespace with slash":     {func(t *Tunnel) { t.DNS.Namespaces = []string{"../../etc"} }, CodeBadRequest},
 		"long namespace":           {func(t *Tunnel) { t.DNS.Namespaces = []string{strings.Repeat("a", 64)} }, CodeBadRequest},
+		"a top-level domain asked": {func(t *Tunnel) { t.DNS.Domains = []string{"com"} }, CodeBadRequest},
+		"a public suffix asked":    {func(t *Tunnel) { t.DNS.Domains = []string{"co.uk"} }, CodeBadRequest},
+		"the root asked":           {func(t *Tunnel) { t.DNS.Domains = []string{""} }, CodeBadRequest},
+		"reverse names asked":      {func(t *Tunnel) { t.DNS.Domains = []string{"10.in-addr.arpa"} }, CodeBadRequest},
+		"a line break asked":       {func(t *Tunnel) { t.DNS.Domains = []string{"a.b\nnameserver 6.6.6.6"} }, CodeBadRequest},
+		"a long name asked":        {func(t *Tunnel) { t.DNS.Domains = []string{strings.Repeat("abcdefghi.", 26) + "com"} }, CodeBadRequest},
+		"many domains":             {func(t *Tunnel) { t.DNS.Domains = slices.Repeat([]string{"a.b"}, MaxDomains+1) }, CodeBadRequest},
+		"the root left out":        {func(t *Tunnel) { t.DNS.Exclude = []string{"."} }, CodeBadRequest},
+		"many left out":            {func(t *Tunnel) { t.DNS.Exclude = slices.Repeat([]string{"a"}, MaxDomains+1) }, CodeBadRequest},
 		"many namespaces":          {func(t *Tunnel) { t.DNS.Namespaces = make([]string, MaxNamespaces+1) }, CodeBadRequest},
 	} {
 		t.Run(name, func(t *testing.T) {

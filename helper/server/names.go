@@ -37,5 +37,7 @@ func namesConfig(device string, tunnel api.Tunnel) splitdns.Config {
 		ClusterDomain: tunnel.DNS.ClusterDomain,
 		Namespace:     tunnel.DNS.Namespace,
 		Namespaces:    tunnel.DNS.Namespaces,
+		Domains:       tunnel.DNS.Domains,
+		Exclude:       tunnel.DNS.Exclude,
 	}
 }

@@ -55,6 +55,8 @@ func (r *resolver) answer(ctx context.Context, request *dns.Msg) *dns.Msg {
 		return failure(request, dns.RcodeNameError)
 	case toGateway:
 		return r.forward(ctx, request, "gateway", rules.gateway, gatewayTries)
+	case toGatewayExact:
+		return r.forward(ctx, request, gatewayExact, rules.gateway, gatewayTries)
 	case toGatewayFirst:
 		return r.gatewayFirst(ctx, request, rules)
 	default:

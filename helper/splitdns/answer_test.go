@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/fairlead-dev/fairlead/agent/api/carrier"
 )
 
 // nameServer is a name server on loopback that answers as told, over UDP and TCP.
@@ -157,6 +159,32 @@ func TestAnswersComeFromTheRightPlace(t *testing.T) {
 		}
 		if answer.IsEdns0() != nil {
 			t.Errorf("%s: EDNS in an answer to a question without", c.name)
+		}
+	}
+}
+
+// TestNamedDomainsAreAskedExactly: the gateway must not complete them as in a pod.
+func TestNamedDomainsAreAskedExactly(t *testing.T) {
+	packet, stream := freePort(t)
+	_ = stream.Close()
+	exact := make(chan bool, 2)
+	server := &dns.Server{PacketConn: packet, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, request *dns.Msg) {
+		options := request.IsEdns0().Option
+		exact <- len(options) == 1 && options[0].Option() == carrier.DNSOptionExact
+		_ = w.WriteMsg(new(dns.Msg).SetReply(request))
+	})}
+	started := make(chan struct{})
+	server.NotifyStartedFunc = func() { close(started) }
+	go func() { _ = server.ActivateAndServe() }()
+	<-started
+	t.Cleanup(func() { _ = server.Shutdown() })
+	r := testResolver(&nameServer{address: packet.LocalAddr().(*net.UDPAddr).AddrPort()}, nil)
+	for name, want := range map[string]bool{"orders.db.example.net": true, "catalog.shop-a.svc": false} {
+		if got := outcome(r.answer(t.Context(), question(name, dns.TypeA))); got != "NOERROR" {
+			t.Errorf("%s: %s", name, got)
+		}
+		if got := <-exact; got != want {
+			t.Errorf("%s is asked for exactly: %t", name, got)
 		}
 	}
 }

@@ -23,6 +23,10 @@ type Config struct {
 	Namespace string
 	// Namespaces are the last labels of service.namespace.
 	Namespaces []string
+	// Domains are asked of the cluster as they are, with all below them.
+	Domains []string
+	// Exclude are asked upstream, with all below them.
+	Exclude []string
 }
 
 // searchDomain is what unqualified names are completed with, as in a pod.
@@ -32,5 +36,6 @@ func (c Config) searchDomain() string { return c.Namespace + ".svc." + c.Cluster
 func (c Config) equal(o Config) bool {
 	return c.Device == o.Device && c.ClusterDomain == o.ClusterDomain && c.Namespace == o.Namespace &&
 		slices.Equal(c.Addresses, o.Addresses) && slices.Equal(c.Gateway, o.Gateway) &&
-		slices.Equal(c.Routes, o.Routes) && slices.Equal(c.Namespaces, o.Namespaces)
+		slices.Equal(c.Routes, o.Routes) && slices.Equal(c.Namespaces, o.Namespaces) &&
+		slices.Equal(c.Domains, o.Domains) && slices.Equal(c.Exclude, o.Exclude)
 }

@@ -14,7 +14,12 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/fairlead-dev/fairlead/agent/api/carrier"
 )
+
+// gatewayExact is the purpose of a question to the gateway that is about this very name, in the cluster's DNS.
+const gatewayExact = "gateway, exactly"
 
 const (
 	// udpSize is the answer size that is asked for over UDP, in bytes: what fits any path (DNS flag day 2020).
@@ -76,7 +81,11 @@ func (f *forwarder) ask(ctx context.Context, purpose string, request *dns.Msg, s
 			return nil, errBusy
 		}
 		// Not ended by one caller's context: others may share the answer. The tries bound it.
-		answer, err := exchange(context.WithoutCancel(ctx), outgoing(request), servers, tries)
+		message := outgoing(request)
+		if purpose == gatewayExact {
+			message.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_LOCAL{Code: carrier.DNSOptionExact}}
+		}
+		answer, err := exchange(context.WithoutCancel(ctx), message, servers, tries)
 		if errors.Is(err, errSilent) {
 			f.rememberFailure(key)
 		}

@@ -26,7 +26,7 @@ type plan struct {
 const maxReverseZones = 100
 
 func newPlan(c Config, servers []netip.Addr, port uint16) plan {
-	domains := []string{c.ClusterDomain, "svc"}
+	domains := append([]string{c.ClusterDomain, "svc"}, c.Domains...)
 	reverse := map[string]bool{}
 	for _, route := range c.Routes {
 		for _, zone := range reverseZones(route) {
@@ -38,7 +38,7 @@ func newPlan(c Config, servers []netip.Addr, port uint16) plan {
 	namespaces := slices.Clone(c.Namespaces)
 	slices.Sort(namespaces)
 	for _, namespace := range append([]string{c.Namespace}, namespaces...) {
-		if !slices.Contains(neverLabels, namespace) && !slices.Contains(domains, namespace) {
+		if !slices.Contains(neverLabels, namespace) && !slices.Contains(domains, namespace) && !slices.Contains(c.Exclude, namespace) {
 			domains = append(domains, namespace)
 		}
 	}

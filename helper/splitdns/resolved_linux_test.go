@@ -184,7 +184,7 @@ func TestResolvedIsToldAndPutBack(t *testing.T) {
 	}
 	next.until(t, "revert 1")
 	// The fake is called from several goroutines; the real one works calls off in order.
-	want := "default route 1 false|domains 1: 16, first shop-a.svc.cluster.local false|servers 1: [{2 [198 19 0 3]}]"
+	want := "default route 1 false|domains 1: 17, first shop-a.svc.cluster.local false|servers 1: [{2 [198 19 0 3]}]"
 	fake.mu.Lock()
 	defer fake.mu.Unlock()
 	slices.Sort(fake.calls)

@@ -17,6 +17,7 @@ type destination int
 const (
 	toUpstream     destination = iota // the name servers that the machine had before
 	toGateway                         // the cluster
+	toGatewayExact                    // the cluster, by this very name
 	toGatewayFirst                    // the cluster; if it has no such name, upstream
 	toSelf                            // this package: a question that checks the way here
 )
@@ -36,10 +37,12 @@ type zones struct {
 	clusterDomain string
 	namespaces    map[string]bool // true if the name is also one of the world's
 	routes        []netip.Prefix
+	domains       []string
+	exclude       []string
 }
 
 func newZones(c Config) zones {
-	z := zones{clusterDomain: c.ClusterDomain, namespaces: make(map[string]bool, len(c.Namespaces)), routes: c.Routes}
+	z := zones{clusterDomain: c.ClusterDomain, namespaces: make(map[string]bool, len(c.Namespaces)), routes: c.Routes, domains: c.Domains, exclude: c.Exclude}
 	for _, namespace := range append([]string{c.Namespace}, c.Namespaces...) {
 		if !slices.Contains(neverLabels, namespace) {
 			z.namespaces[namespace] = isWorldly(namespace)
@@ -62,6 +65,8 @@ func (z zones) classify(name string) destination {
 		return toUpstream
 	case isBelow(name, checkLabel+"."+z.clusterDomain):
 		return toSelf
+	case isBelowAny(name, z.exclude):
+		return toUpstream
 	case isBelow(name, z.clusterDomain):
 		return toGateway
 	case isBelow(name, "in-addr.arpa"), isBelow(name, "ip6.arpa"):
@@ -70,6 +75,8 @@ func (z zones) classify(name string) destination {
 	labels := strings.Split(name, ".")
 	last := labels[len(labels)-1]
 	switch {
+	case isBelowAny(name, z.domains):
+		return toGatewayExact
 	case slices.Contains(neverLabels, last):
 		return toUpstream
 	case len(labels) == 1:
@@ -105,6 +112,10 @@ func (z zones) classifyReverse(name string) destination {
 func isBelow(name, domain string) bool {
 	rest, ok := strings.CutSuffix(name, domain)
 	return ok && (rest == "" || strings.HasSuffix(rest, "."))
+}
+
+func isBelowAny(name string, domains []string) bool {
+	return slices.ContainsFunc(domains, func(domain string) bool { return isBelow(name, domain) })
 }
 
 // parseReverse reads the name under which the name of an address is asked for (RFC 1035 section 3.5, RFC 3596 section

@@ -18,6 +18,8 @@ func testConfig() Config {
 		ClusterDomain: "cluster.local",
 		Namespace:     "shop-a",
 		Namespaces:    []string{"shop-a", "dev", "kube-system", "lan", "local", "svc"},
+		Domains:       []string{"db.example.net"},
+		Exclude:       []string{"old.db.example.net", "left.shop-a"},
 	}
 }
 
@@ -34,6 +36,15 @@ func TestClassify(t *testing.T) {
 		"catalog.shop-a.":                             toGateway,
 		"inventory-0.inventory.shop-a":                toGateway,
 		"catalog.kube-system":                         toGateway,
+		// what the user has named
+		"db.example.net":         toGatewayExact,
+		"Orders.DB.example.net.": toGatewayExact,
+		"notdb.example.net":      toUpstream,
+		"old.db.example.net":     toUpstream,
+		"a.old.db.example.net":   toUpstream,
+		"left.shop-a":            toUpstream,
+		"web.left.shop-a":        toUpstream,
+		"left.shop-a.svc":        toGateway,
 		// perhaps
 		"catalog":                toGatewayFirst,
 		"catalog.dev.":           toGatewayFirst, // dev is a top-level domain

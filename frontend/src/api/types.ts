@@ -140,6 +140,8 @@ export interface Options {
   carrier?: CarrierMode
   include?: string[]
   exclude?: string[]
+  dnsDomains?: string[]
+  dnsExclude?: string[]
   mapConflicts?: boolean
   gatewayNamespace?: string
   environment?: string[]
@@ -479,6 +481,8 @@ export interface Settings {
   carrier?: string
   include?: string[]
   exclude?: string[]
+  dnsDomains?: string[]
+  dnsExclude?: string[]
   mapConflicts?: boolean
   gatewayNamespace?: string
   autostart?: boolean
