@@ -50,7 +50,7 @@ func TestCarrierSwitchesWithoutLosingAConnection(t *testing.T) {
 	if result.Error != "" || result.Blocks == 0 {
 		t.Errorf("the long-lived connection did not survive: %+v", result)
 	}
-	if result.LongestStall > 2*switchLimit.Seconds() {
+	if result.LongestStall > 4*switchLimit.Seconds() { // a busy machine is forgiven much, as by harness.Eventually
 		t.Errorf("the long-lived connection stood still for %.1f s", result.LongestStall)
 	}
 	t.Logf("one connection through every switch: %+v", result)

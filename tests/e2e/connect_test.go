@@ -3,10 +3,13 @@
 package e2e
 
 import (
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fairlead-dev/fairlead/backend/session"
+	"github.com/fairlead-dev/fairlead/tests/e2e/harness"
 	"github.com/fairlead-dev/fairlead/tests/e2e/reach"
 )
 
@@ -27,9 +30,12 @@ func TestConnectByEachCarrier(t *testing.T) {
 			reach.Nothing(t, env, laptop)
 		})
 	}
-	if left := laptop.Run(t, "kubectl", "get", "connections", "-A", "-o", "name"); strings.TrimSpace(left) != "" {
-		t.Errorf("Connections are left in the cluster: %s", left)
-	}
+	harness.Eventually(t, 5*time.Second, "no Connection is left in the cluster", func() error {
+		if left := strings.TrimSpace(laptop.Run(t, "kubectl", "get", "connections", "-A", "-o", "name")); left != "" {
+			return errors.New(left)
+		}
+		return nil
+	})
 }
 
 func TestConnectTwiceIsNoChange(t *testing.T) {

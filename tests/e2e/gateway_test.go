@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -64,10 +65,14 @@ func TestKubectlShowsHowALaptopIsConnected(t *testing.T) {
 
 func TestUpgradeKeepsWhoIsConnected(t *testing.T) {
 	laptop := env.Laptop(0)
-	laptop.Connect(t)
-	if r := laptop.TryAs(t, "root", "fairlead", "gateway", "upgrade", "--set", "logLevel=debug"); r.Status != 0 {
-		t.Fatalf("%s", r)
+	upgrade := func(level string) {
+		if r := laptop.TryAs(t, "root", "fairlead", "gateway", "upgrade", "--set", "logLevel="+level); r.Status != 0 {
+			t.Fatalf("%s", r)
+		}
 	}
+	t.Cleanup(func() { upgrade("info") }) // after the laptop has disconnected
+	laptop.Connect(t)
+	upgrade("debug")
 	harness.Eventually(t, connectLimit, "a service answers through the new gateway", answers(t, laptop))
 	laptop.AwaitStatus(t, connectLimit, "the status says connected", func(s session.Status) bool { return s.State == session.Connected })
 	if r := laptop.TryAs(t, "root", "fairlead", "gateway", "status"); r.Status != 0 || !strings.Contains(r.Stdout, "dev") {
@@ -90,27 +95,30 @@ func TestUninstallWarnsWhoIsConnectedAndLeavesNothing(t *testing.T) {
 	if r := laptop.TryAs(t, "root", "fairlead", "gateway", "uninstall"); r.Status != 0 {
 		t.Fatalf("%s", r)
 	}
-	if left := objectsOf(t, "fairlead"); len(left) > 0 {
-		t.Errorf("objects are left after uninstall:\n%s", strings.Join(left, "\n"))
-	}
+	harness.Eventually(t, 5*time.Second, "no object is left after uninstall", func() error {
+		left, err := objectsOf(t, "fairlead")
+		if err == nil && len(left) > 0 {
+			err = errors.New(strings.Join(left, "\n"))
+		}
+		return err
+	})
 }
 
 // objectsOf lists every object of the cluster that a name of Fairlead occurs in: in its own name, its namespace's or a label.
-func objectsOf(t *testing.T, word string) []string {
+func objectsOf(t *testing.T, word string) (found []string, err error) {
 	t.Helper()
 	lists, err := env.Cluster.Kubernetes().Discovery().ServerPreferredResources()
 	if err != nil {
-		t.Fatalf("list the cluster's resources: %v", err)
+		return nil, fmt.Errorf("list the cluster's resources: %w", err)
 	}
 	client, err := dynamic.NewForConfig(env.Cluster.RESTConfig())
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	var found []string
 	for _, list := range lists {
 		group, err := schema.ParseGroupVersion(list.GroupVersion)
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		for _, resource := range list.APIResources {
 			// Events are records of the past and expire by themselves.
@@ -131,5 +139,5 @@ func objectsOf(t *testing.T, word string) []string {
 			}
 		}
 	}
-	return found
+	return found, nil
 }

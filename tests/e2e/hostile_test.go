@@ -155,9 +155,12 @@ func TestGatewayRefusesItsOwnPod(t *testing.T) {
 	}
 	_, connection, _ := strings.Cut(before.Connection, "/")
 	refused := fmt.Sprintf(`fairlead_gateway_peer_packets_dropped_total{connection=%q,reason="refused"}`, connection)
-	if grown := watched.read(t)[refused] - watched.before[refused]; grown < float64(len(ports)) {
-		t.Errorf("%d refused connections, yet %s grew by %v", len(ports), refused, grown)
-	}
+	harness.Eventually(t, 5*time.Second, "refused connections are counted", func() error {
+		if grown := watched.read(t)[refused] - watched.before[refused]; grown < float64(len(ports)) {
+			return fmt.Errorf("of %d, %s says %v", len(ports), refused, grown)
+		}
+		return nil
+	})
 	unharmed(t, laptop, before)
 }
 

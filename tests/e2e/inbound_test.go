@@ -159,6 +159,7 @@ func TestTheClusterCannotReachALaptop(t *testing.T) {
 	}
 
 	// Programs on the laptop that listen on every address, and note who comes.
+	laptop.Run(t, "rm", "-f", "/tmp/heard")
 	listen(t, laptop, fmt.Sprintf("TCP-LISTEN:%d,fork,reuseaddr", tcpPort))
 	listen(t, laptop, fmt.Sprintf("UDP-RECVFROM:%d,fork", udpPort))
 	ports := []int{tcpPort, udpPort}
@@ -172,7 +173,6 @@ func TestTheClusterCannotReachALaptop(t *testing.T) {
 		}
 		return nil
 	})
-	laptop.Run(t, "rm", "/tmp/heard")
 
 	gateway := runningPod(t, "fairlead", "app.kubernetes.io/component=gateway,fairlead.dev/active=true")
 	pod := podPlace(t, runningPod(t, "shop", "app=catalog"))
@@ -216,13 +216,17 @@ func TestTheClusterCannotReachALaptop(t *testing.T) {
 	})
 	pod.name += " by way of the gateway"
 	try(pod)
-	laptop.Run(t, "sh", "-c", "! test -e /tmp/heard || { cat /tmp/heard; exit 1; }")
+	for caller := range strings.Lines(laptop.Run(t, "cat", "/tmp/heard")) {
+		if own, err := netip.ParseAddr(strings.TrimSpace(caller)); err != nil || own != target {
+			t.Errorf("the laptop heard %q", caller)
+		}
+	}
 }
 
-// listen runs a program on the laptop that notes in /tmp/heard whoever comes, until the test ends.
+// listen runs a program on the laptop that notes in /tmp/heard the address of whoever comes, until the test ends.
 func listen(t *testing.T, laptop *harness.Laptop, address string) {
 	t.Helper()
-	command := laptop.Command(t.Context(), harness.User, "socat", address, "SYSTEM:echo heard >>/tmp/heard; echo exposed")
+	command := laptop.Command(t.Context(), harness.User, "socat", address, "SYSTEM:echo $SOCAT_PEERADDR >>/tmp/heard; echo exposed")
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}

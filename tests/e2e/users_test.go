@@ -4,12 +4,15 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairlead-dev/fairlead/backend/session"
@@ -110,12 +113,30 @@ func withoutAccess(t *testing.T) func() {
 	if err := bindings.Delete(t.Context(), binding.Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatalf("delete the role binding fairlead-connect: %v", err)
 	}
+	anyoneMayConnect(t, false)
 	return func() {
 		binding.ResourceVersion, binding.UID = "", ""
 		if _, err := bindings.Create(context.Background(), binding, metav1.CreateOptions{}); err != nil {
 			t.Errorf("put the role binding fairlead-connect back: %v", err)
 		}
+		anyoneMayConnect(t, true)
 	}
+}
+
+// anyoneMayConnect waits until the API server, which hears of role bindings a moment later, lets or does not let everyone connect.
+func anyoneMayConnect(t *testing.T, wanted bool) {
+	t.Helper()
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User: "anyone", Groups: []string{"system:authenticated"},
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: "fairlead", Verb: "create", Group: "fairlead.dev", Resource: "connections"},
+	}}
+	harness.Eventually(t, 5*time.Second, fmt.Sprintf("anyone may connect: %v", wanted), func() error {
+		told, err := env.Cluster.Kubernetes().AuthorizationV1().SubjectAccessReviews().Create(context.Background(), review, metav1.CreateOptions{})
+		if err == nil && told.Status.Allowed != wanted {
+			err = fmt.Errorf("allowed: %v %s", told.Status.Allowed, told.Status.Reason)
+		}
+		return err
+	})
 }
 
 // buildVersion builds the command line as another version and returns its path, which the laptop can see.

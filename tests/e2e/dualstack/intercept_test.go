@@ -4,9 +4,11 @@ package dualstack
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -21,6 +23,12 @@ func TestIntercept(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { program.Process.Kill(); program.Wait() }()
+	harness.Eventually(t, 5*time.Second, "the local program answers", func() error {
+		if r := laptop.Try(t, "curl", "-sS", "-m", "2", "http://127.0.0.1:8080/"); r.Status != 0 {
+			return errors.New(r.String())
+		}
+		return nil
+	})
 	service, err := env.Cluster.Kubernetes().CoreV1().Services("shop").Get(t.Context(), "catalog", metav1.GetOptions{})
 	if err != nil || len(service.Spec.ClusterIPs) != 2 {
 		t.Fatalf("addresses of catalog: %v %v", service.Spec.ClusterIPs, err)
