@@ -105,16 +105,6 @@ func (c *Client) Workloads(ctx context.Context, r WorkloadsRequest) (Workloads, 
 	return call[Workloads](ctx, c, http.MethodPost, "/v1/workloads", r)
 }
 
-// SwitchNamespace changes where short names resolve, in the connection that there is.
-func (c *Client) SwitchNamespace(ctx context.Context, r NamespaceRequest) (Status, error) {
-	return call[Status](ctx, c, http.MethodPost, "/v1/namespace", r)
-}
-
-// ContextState says how a cluster is, as seen from here.
-func (c *Client) ContextState(ctx context.Context, t Target) (ContextState, error) {
-	return call[ContextState](ctx, c, http.MethodPost, "/v1/contexts/check", t)
-}
-
 // Contexts lists the contexts of the kubeconfig.
 func (c *Client) Contexts(ctx context.Context, t Target) (Contexts, error) {
 	return call[Contexts](ctx, c, http.MethodPost, "/v1/contexts", t)
@@ -138,11 +128,6 @@ func (c *Client) Helper(ctx context.Context) (Helper, error) {
 // GatewayStatus says how the gateway of a cluster is.
 func (c *Client) GatewayStatus(ctx context.Context, t Target) (Gateway, error) {
 	return call[Gateway](ctx, c, http.MethodPost, "/v1/gateway/status", t)
-}
-
-// GatewayPlan says what an install or upgrade would do.
-func (c *Client) GatewayPlan(ctx context.Context, r GatewayRequest) (GatewayPlan, error) {
-	return call[GatewayPlan](ctx, c, http.MethodPost, "/v1/gateway/plan", r)
 }
 
 // GatewayInstall installs the gateway and returns when it is ready; progress gets each step in words.

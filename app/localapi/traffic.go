@@ -68,31 +68,10 @@ func registerTraffic(mux *http.ServeMux, b Traffic) {
 	})
 }
 
-// InterceptPreview says what an intercept would do, before it does it.
-func (c *Client) InterceptPreview(ctx context.Context, r InterceptRequest) (InterceptPreview, error) {
-	return call[InterceptPreview](ctx, c, http.MethodPost, "/v1/intercept/preview", r)
-}
-
-// Programs says what listens on this machine.
-func (c *Client) Programs(ctx context.Context) (Programs, error) {
-	return call[Programs](ctx, c, http.MethodGet, "/v1/programs", nil)
-}
-
 // WatchRecords calls each with the requests of all intercepts: first those that are kept, then what is new or has changed.
 // It returns each's error, the context's once it is done, or nil when the daemon ends.
 func (c *Client) WatchRecords(ctx context.Context, each func(Records) error) error {
 	return follow(ctx, c, "/v1/requests/watch", eventRecords, each)
-}
-
-// EnvironmentFile is Environment as a file has it.
-func (c *Client) EnvironmentFile(ctx context.Context, r EnvironmentFileRequest) (EnvironmentFile, error) {
-	return call[EnvironmentFile](ctx, c, http.MethodPost, "/v1/environment/file", r)
-}
-
-// Terminal opens a terminal on this machine, with the environment of a workload's container.
-func (c *Client) Terminal(ctx context.Context, r TerminalRequest) error {
-	_, err := call[struct{}](ctx, c, http.MethodPost, "/v1/terminal", r)
-	return err
 }
 
 // BundlePlan says what a support bundle would have in it.

@@ -21,7 +21,7 @@ CLUSTER = $(CLUSTER_COMMAND) --name '$(NAME)'
 $(CLUSTER_COMMAND): go.mod go.sum $(filter-out %_test.go,$(wildcard tests/cluster/*.go tests/cluster/*/*.go tests/cluster/cmd/cluster/*.go)) \
 		$(wildcard tests/cluster/manifests/*.yaml tests/shop/manifests/*)
 	@mkdir -p $(@D)
-	@CGO_ENABLED=0 go build -o $@.new ./tests/cluster/cmd/cluster && mv -f $@.new $@
+	@CGO_ENABLED=0 go build -trimpath -o $@.new ./tests/cluster/cmd/cluster && mv -f $@.new $@
 
 .PHONY: cluster-build
 cluster-build: $(CLUSTER_COMMAND) ## Build what clusters are made of (about 5 minutes, once)

@@ -147,7 +147,7 @@ func buildVersion(t *testing.T, version string) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(root, ".cluster", "bin", "fairlead-"+version)
-	cmd := exec.Command("go", "build", "-ldflags", "-s -w -X main.version="+version, "-o", path, "./app/cli")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -X main.version="+version, "-o", path, "./app/cli")
 	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build version %s: %v\n%s", version, err, out)

@@ -176,12 +176,6 @@ func (h *Host) Path(path string) string {
 	return filepath.Join(fmt.Sprintf("/proc/%d/root", h.PID), path)
 }
 
-// Alive tells if the host still runs.
-func (h *Host) Alive() bool {
-	_, err := os.Stat(h.Path("/run"))
-	return err == nil
-}
-
 // NetNS opens the host's network namespace. The caller closes it.
 func (h *Host) NetNS() (netns.NsHandle, error) {
 	handle, err := netns.GetFromPid(h.PID)

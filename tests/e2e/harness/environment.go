@@ -125,7 +125,7 @@ func repository() (string, error) {
 func build(ctx context.Context, root string) error {
 	for _, args := range [][]string{
 		{"make", "--no-print-directory", "build", "VERSION=" + Version},
-		{"go", "build", "-o", filepath.Join(root, ".cluster", "bin", "traffic"), "./tests/traffic"},
+		{"go", "build", "-trimpath", "-o", filepath.Join(root, ".cluster", "bin", "traffic"), "./tests/traffic"},
 	} {
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 		cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")

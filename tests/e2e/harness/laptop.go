@@ -141,15 +141,6 @@ func OnCarrier(name string) func(session.Status) bool {
 	return func(s session.Status) bool { return s.State == session.Connected && s.Carrier.Active == name }
 }
 
-// Traffic runs the traffic program on the laptop and reads its result.
-func (l *Laptop) Traffic(t testing.TB, result any, args ...string) {
-	t.Helper()
-	out := l.Run(t, append([]string{l.TrafficProgram()}, args...)...)
-	if err := json.Unmarshal([]byte(out), result); err != nil {
-		t.Fatalf("read the result of traffic %v: %v\n%s", args, err, out)
-	}
-}
-
 // TrafficProgram is the path of the traffic program.
 func (l *Laptop) TrafficProgram() string {
 	return filepath.Join(l.env.root, ".cluster", "bin", "traffic")

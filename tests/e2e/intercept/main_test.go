@@ -43,7 +43,7 @@ func prepare() error {
 	defer cancel()
 	root := env.Cluster.Config().Root
 	lab = filepath.Join(root, ".cluster", "bin", "lab")
-	build := exec.CommandContext(ctx, "go", "build", "-o", lab, "./tests/lab")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", lab, "./tests/lab")
 	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, out)

@@ -219,7 +219,7 @@ func TestLongChain(t *testing.T) {
 	alice := connected(t, 0)
 	root := env.Cluster.Config().Root
 	shop := filepath.Join(root, ".cluster", "bin", "shop")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", shop, "./tests/shop")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", shop, "./tests/shop")
 	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the shop: %v\n%s", err, out)
