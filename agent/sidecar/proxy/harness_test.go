@@ -101,6 +101,7 @@ func (s *stage) report() wire.InterceptReport {
 func keyed(key string) wire.Rule {
 	return wire.Rule{Intercept: "uid-" + key, Match: &wire.Match{Key: key}}
 }
+
 func everything() wire.Rule { return wire.Rule{Intercept: "uid-all"} }
 
 // fakeFlows dials the laptop's program, if there is one.
@@ -222,4 +223,14 @@ func exchangeBytes(t testing.TB, address, send string) string {
 	var out bytes.Buffer
 	_, _ = io.Copy(&out, conn)
 	return out.String()
+}
+
+// eventually waits for something that another goroutine brings about.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for until := time.Now().Add(15 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("in vain: %s", what)
+		}
+	}
 }
