@@ -78,7 +78,7 @@ func (a *Access) WatchIntercepts(ctx context.Context, namespace, fallback string
 		}
 		there := map[string]*v1alpha1.Intercept{}
 		for i := range list.Items {
-			intercept, err := decodeIntercept(&list.Items[i])
+			intercept, err := decode[v1alpha1.Intercept](&list.Items[i])
 			if err != nil {
 				return err
 			}
@@ -90,7 +90,7 @@ func (a *Access) WatchIntercepts(ctx context.Context, namespace, fallback string
 		}
 		show(listed(there))
 		return each(ctx, stream, func(event watch.Event) error {
-			intercept, err := decodeIntercept(event.Object)
+			intercept, err := decode[v1alpha1.Intercept](event.Object)
 			if err != nil {
 				return err
 			}

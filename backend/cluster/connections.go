@@ -57,7 +57,7 @@ func (a *Access) ApplyConnection(ctx context.Context, namespace, name string, sp
 	if err != nil {
 		return nil, a.explainConnection(ctx, err, "patch", namespace)
 	}
-	return decodeConnection(applied)
+	return decode[v1alpha1.Connection](applied)
 }
 
 // DeleteConnection deletes the Connection if it is there. Errors are *problem.Problem.
@@ -80,25 +80,7 @@ var ErrWatchEnded = errors.New("watch ended")
 // as it is. After ErrConnectionGone and after an error of each it is no use to watch again; after any other the caller
 // may, with an empty since.
 func (a *Access) WatchConnection(ctx context.Context, namespace, name, since string, each func(*v1alpha1.Connection) error) error {
-	return a.watchObject(ctx, watched{connectionResource, namespace, name, ErrConnectionGone, a.explainConnection}, since, func(object runtime.Object) error {
-		connection, err := decodeConnection(object)
-		if err != nil {
-			return err
-		}
-		return each(connection)
-	})
-}
-
-func decodeConnection(object runtime.Object) (*v1alpha1.Connection, error) {
-	u, ok := object.(*unstructured.Unstructured)
-	if !ok {
-		return nil, fmt.Errorf("decode connection: unexpected %T", object)
-	}
-	connection := &v1alpha1.Connection{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, connection); err != nil {
-		return nil, fmt.Errorf("decode connection: %w", err)
-	}
-	return connection, nil
+	return watchAs(ctx, a, watched{connectionResource, namespace, name, ErrConnectionGone, a.explainConnection}, since, each)
 }
 
 // explainConnection tells a cluster without the gateway from one that refuses.

@@ -52,7 +52,7 @@ func (a *Access) CreateIntercept(ctx context.Context, wanted *v1alpha1.Intercept
 	if err != nil {
 		return nil, a.explainIntercept(ctx, err, "create", wanted.Namespace)
 	}
-	return decodeIntercept(created)
+	return decode[v1alpha1.Intercept](created)
 }
 
 // PatchIntercept changes the fields of an Intercept that patch names (JSON merge patch, RFC 7396). An Intercept that is
@@ -70,7 +70,7 @@ func (a *Access) PatchIntercept(ctx context.Context, namespace, name string, pat
 	if err != nil {
 		return nil, a.explainIntercept(ctx, err, "patch", namespace)
 	}
-	return decodeIntercept(patched)
+	return decode[v1alpha1.Intercept](patched)
 }
 
 // DeleteIntercept deletes an Intercept if it is there. Errors are *problem.Problem.
@@ -91,7 +91,7 @@ func (a *Access) Intercepts(ctx context.Context, namespace, selector string) ([]
 	}
 	found := make([]v1alpha1.Intercept, 0, len(list.Items))
 	for i := range list.Items {
-		intercept, err := decodeIntercept(&list.Items[i])
+		intercept, err := decode[v1alpha1.Intercept](&list.Items[i])
 		if err != nil {
 			return nil, err
 		}
@@ -102,25 +102,7 @@ func (a *Access) Intercepts(ctx context.Context, namespace, selector string) ([]
 
 // WatchIntercept is WatchConnection for an Intercept; that it was deleted is ErrInterceptGone.
 func (a *Access) WatchIntercept(ctx context.Context, namespace, name, since string, each func(*v1alpha1.Intercept) error) error {
-	return a.watchObject(ctx, watched{interceptResource, namespace, name, ErrInterceptGone, a.explainIntercept}, since, func(object runtime.Object) error {
-		intercept, err := decodeIntercept(object)
-		if err != nil {
-			return err
-		}
-		return each(intercept)
-	})
-}
-
-func decodeIntercept(object runtime.Object) (*v1alpha1.Intercept, error) {
-	u, ok := object.(*unstructured.Unstructured)
-	if !ok {
-		return nil, fmt.Errorf("decode intercept: unexpected %T", object)
-	}
-	intercept := &v1alpha1.Intercept{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, intercept); err != nil {
-		return nil, fmt.Errorf("decode intercept: %w", err)
-	}
-	return intercept, nil
+	return watchAs(ctx, a, watched{interceptResource, namespace, name, ErrInterceptGone, a.explainIntercept}, since, each)
 }
 
 // explainIntercept tells a cluster that does not know Intercepts from a namespace that is missing and from a refusal.

@@ -35,5 +35,5 @@ func (a *Access) Connection(ctx context.Context, namespace, name string) (*v1alp
 	if err != nil {
 		return nil, a.explainConnection(ctx, err, "get", namespace)
 	}
-	return decodeConnection(object)
+	return decode[v1alpha1.Connection](object)
 }

@@ -4,9 +4,11 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -19,6 +21,30 @@ type watched struct {
 	namespace, name string
 	gone            error // that it has been deleted
 	explain         func(ctx context.Context, err error, verb, namespace string) error
+}
+
+// watchAs is watchObject for one kind of ours.
+func watchAs[T any](ctx context.Context, a *Access, w watched, since string, each func(*T) error) error {
+	return a.watchObject(ctx, w, since, func(object runtime.Object) error {
+		decoded, err := decode[T](object)
+		if err != nil {
+			return err
+		}
+		return each(decoded)
+	})
+}
+
+// decode makes one kind of ours of what the dynamic client returned.
+func decode[T any](object runtime.Object) (*T, error) {
+	decoded := new(T)
+	u, ok := object.(*unstructured.Unstructured)
+	if !ok {
+		return nil, fmt.Errorf("decode %T: unexpected %T", decoded, object)
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, decoded); err != nil {
+		return nil, fmt.Errorf("decode %T: %w", decoded, err)
+	}
+	return decoded, nil
 }
 
 // watchObject calls each with an object after each change, until that fails or the watch ends; it always returns an
