@@ -37,7 +37,8 @@ func (l *list) Set(value string) error {
 
 // install is the command install.
 func install(args []string, output io.Writer) error {
-	policy, err := parsePolicy("install", args)
+	var putOnPath func() error
+	policy, err := parsePolicy("install", args, func(set *flag.FlagSet) { putOnPath = pathFlag(set) })
 	if err != nil {
 		return err
 	}
@@ -55,6 +56,9 @@ func install(args []string, output io.Writer) error {
 		return err
 	}
 	installer := osservice.Installer{Report: reporter(output)}
+	if err := putOnPath(); err != nil {
+		return err
+	}
 	if err := installer.Install(context.Background(), policy); err != nil {
 		return err
 	}
@@ -63,7 +67,7 @@ func install(args []string, output io.Writer) error {
 
 // allow is the command allow.
 func allow(args []string, output io.Writer) error {
-	policy, err := parsePolicy("allow", args)
+	policy, err := parsePolicy("allow", args, func(*flag.FlagSet) {})
 	if err != nil {
 		return err
 	}
@@ -76,24 +80,15 @@ func allow(args []string, output io.Writer) error {
 	return osservice.Installer{Report: reporter(output)}.Allow(policy)
 }
 
-// parsePolicy reads who is named in the arguments of a command.
-func parsePolicy(command string, args []string) (authorization.Policy, error) {
+// parsePolicy reads who is named in the arguments of a command, which may have flags besides.
+func parsePolicy(command string, args []string, besides func(*flag.FlagSet)) (authorization.Policy, error) {
 	var policy authorization.Policy
 	set := flags(command, func(set *flag.FlagSet) {
 		set.Var((*list)(&policy.Users), "user", "`name` or number of a user who may connect; may be given several times")
+		besides(set)
 		set.Var((*list)(&policy.Groups), "group", "`name` or number of a group whose members may connect; may be given several times")
 	})
 	return policy, parse(set, args)
-}
-
-// invoker is who became root to run this, as a number: the user who is meant when none is named.
-func invoker(environment func(string) string) string {
-	for _, name := range []string{"SUDO_UID", "PKEXEC_UID", "DOAS_UID"} {
-		if uid := environment(name); uid != "" && uid != "0" && strings.Trim(uid, "0123456789") == "" {
-			return uid
-		}
-	}
-	return ""
 }
 
 // awaitService returns once the service answers.

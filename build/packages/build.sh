@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Makes packages of Fairlead in dist/: build.sh VERSION [TARGET...], where a target is one of
 #   linux-amd64, linux-arm64   .deb and .rpm: command line and helper; on a machine of that architecture the window too
+#   windows-amd64              an installer: command line, helper and window; WINTUN_ZIP names the tunnel's driver to put in
 # All of them without a target. DIST names another folder than dist. What is packed is made of this checkout alone; the
 # same commit gives the same files.
 set -euo pipefail
@@ -10,11 +11,13 @@ root=$PWD
 here=$root/build/packages
 # shellcheck source=build/packages/targets.sh
 . "$here/targets.sh"
+# shellcheck source=build/packages/windows.sh
+. "$here/windows.sh"
 
 VERSION=${1:?usage: build.sh VERSION [TARGET...]}
 shift
 targets=("$@")
-[ $# -gt 0 ] || targets=(linux-amd64 linux-arm64)
+[ $# -gt 0 ] || targets=(linux-amd64 linux-arm64 windows-amd64)
 dist=$(realpath -m "${DIST:-dist}")
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 export VERSION SOURCE_DATE_EPOCH
@@ -25,7 +28,8 @@ mkdir -p "$dist"
 for target in "${targets[@]}"; do
 	case $target in
 	linux-amd64 | linux-arm64) linux_packages "${target#linux-}" ;;
-	*) echo "There is no target $target: linux-amd64 and linux-arm64 are what can be packed." >&2; exit 2 ;;
+	windows-amd64) windows_installer ;;
+	*) echo "There is no target $target: the beginning of $0 says which there are." >&2; exit 2 ;;
 	esac
 done
 echo "Made in $dist:"

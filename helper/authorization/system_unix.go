@@ -34,3 +34,6 @@ func checkTrusted(file *os.File) error {
 	}
 	return nil
 }
+
+// Entrust has nothing to do: root, who writes the policy file, owns it.
+func Entrust(string) error { return nil }

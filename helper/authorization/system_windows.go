@@ -6,13 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/windows"
 )
 
-// DefaultPath is where install writes the policy.
-const DefaultPath = `C:\Program Files\Fairlead\helper.json`
+// DefaultPath is where install writes the policy: the folder of the programs, in which only administrators write.
+var DefaultPath = filepath.Join(programFiles(), "Fairlead", "helper.json")
+
+// programFiles is where Windows has programs; the system says so itself, because an environment variable could be anybody's.
+func programFiles() string {
+	folder, err := windows.KnownFolderPath(windows.FOLDERID_ProgramFiles, windows.KF_FLAG_DEFAULT)
+	if err != nil {
+		return `C:\Program Files`
+	}
+	return folder
+}
 
 // isID reports whether an entry is a security identifier.
 func isID(entry string) bool { return strings.HasPrefix(entry, "S-1-") }
@@ -31,4 +41,13 @@ func checkTrusted(file *os.File) error {
 		return errors.New("it does not belong to the system or the administrators")
 	}
 	return nil
+}
+
+// Entrust makes the administrators own the policy file at path, whoever of them has written it. Its folder says who may write.
+func Entrust(path string) error {
+	administrators, err := windows.CreateWellKnownSid(windows.WinBuiltinAdministratorsSid)
+	if err != nil {
+		return err
+	}
+	return windows.SetNamedSecurityInfo(path, windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION, administrators, nil, nil, nil)
 }

@@ -147,8 +147,8 @@ func (i Installer) Uninstall(ctx context.Context, restore func(context.Context) 
 	if err := restore(ctx); err != nil {
 		return fmt.Errorf("put back what the helper changed: %w", err)
 	}
-	var errs []error
-	for _, path := range append([]string{Files.Program, Files.Policy, Files.State}, Files.Leftovers...) {
+	errs := []error{removeProgram()}
+	for _, path := range append([]string{Files.Policy, Files.State}, Files.Leftovers...) {
 		errs = append(errs, os.RemoveAll(path))
 	}
 	for _, folder := range []string{filepath.Dir(Files.Program), filepath.Dir(filepath.Dir(Files.Program)), filepath.Dir(Files.Policy)} {
@@ -206,6 +206,9 @@ func (i Installer) writePolicy(policy authorization.Policy) error {
 	}
 	if err := restore.ReplaceFile(Files.Policy, policy.Marshal(), 0o644, true); err != nil {
 		return err
+	}
+	if err := authorization.Entrust(Files.Policy); err != nil {
+		return fmt.Errorf("make the access policy one that the helper trusts: %w", err)
 	}
 	i.Report("allowed in %s: users %v, groups %v", Files.Policy, policy.Users, policy.Groups)
 	return nil

@@ -5,6 +5,8 @@ package osservice
 import (
 	"context"
 	"errors"
+	"path/filepath"
+
 	"github.com/kardianos/service"
 
 	"github.com/fairlead-dev/fairlead/helper/authorization"
@@ -14,9 +16,9 @@ const serviceName = "FairleadHelper"
 
 // Files is the layout on this system. All of it is where only administrators write.
 var Files = Layout{
-	Program: `C:\Program Files\Fairlead\fairlead-helper.exe`,
+	Program: filepath.Join(filepath.Dir(authorization.DefaultPath), "fairlead-helper.exe"),
 	Policy:  authorization.DefaultPath,
-	State:   `C:\Program Files\Fairlead\state`,
+	State:   filepath.Join(filepath.Dir(authorization.DefaultPath), "state"),
 }
 
 func options() service.KeyValue {
