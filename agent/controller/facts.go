@@ -106,11 +106,7 @@ func (s *surveyor) rangeFacts(ctx context.Context) (RangeFacts, []corev1.Node, e
 		return facts, nil, fmt.Errorf("list nodes: %w", err)
 	}
 	for _, node := range nodes.Items {
-		for _, text := range node.Spec.PodCIDRs {
-			if prefix, err := netip.ParsePrefix(text); err == nil {
-				facts.NodePodCIDRs = append(facts.NodePodCIDRs, prefix)
-			}
-		}
+		facts.NodePodCIDRs = appendPrefixes(facts.NodePodCIDRs, node.Spec.PodCIDRs)
 	}
 	if s.hasServiceCIDRs {
 		var list networkingv1.ServiceCIDRList
@@ -118,11 +114,7 @@ func (s *surveyor) rangeFacts(ctx context.Context) (RangeFacts, []corev1.Node, e
 			return facts, nil, fmt.Errorf("list service ranges: %w", err)
 		}
 		for _, item := range list.Items {
-			for _, text := range item.Spec.CIDRs {
-				if prefix, err := netip.ParsePrefix(text); err == nil {
-					facts.ServiceCIDRs = append(facts.ServiceCIDRs, prefix)
-				}
-			}
+			facts.ServiceCIDRs = appendPrefixes(facts.ServiceCIDRs, item.Spec.CIDRs)
 		}
 	} else if len(s.cluster.ServiceRanges) == 0 {
 		if err := s.lookAtServices(ctx); err != nil {
@@ -140,6 +132,16 @@ func (s *surveyor) rangeFacts(ctx context.Context) (RangeFacts, []corev1.Node, e
 		}
 	}
 	return facts, nodes.Items, nil
+}
+
+// appendPrefixes appends those of texts that are ranges.
+func appendPrefixes(to []netip.Prefix, texts []string) []netip.Prefix {
+	for _, text := range texts {
+		if prefix, err := netip.ParsePrefix(text); err == nil {
+			to = append(to, prefix)
+		}
+	}
+	return to
 }
 
 // lookAtServices finds out about the range of Services where no API tells it: from the API server's refusal of an

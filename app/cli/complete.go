@@ -40,25 +40,29 @@ func (p *program) completePorts(namespace *string) completion {
 		flags := &targetFlags{namespace: *namespace}
 		return p.suggest(flags, func(ctx context.Context, client *localapi.Client, t localapi.Target) ([]string, error) {
 			found, err := client.Workloads(ctx, localapi.WorkloadsRequest{Target: t})
-			var names []string
-			for _, w := range found.Workloads {
-				for _, port := range w.Ports {
-					if w.Name != arguments[0] {
-						continue
-					}
-					local, _, chosen := strings.Cut(typed, ":")
-					if !chosen {
-						local = strconv.Itoa(int(port.Port))
-					}
-					names = append(names, fmt.Sprintf("%s:%d", local, port.Port))
-					if port.Name != "" {
-						names = append(names, local+":"+port.Name)
-					}
-				}
-			}
-			return names, err
+			return portsNamed(found.Workloads, arguments[0], typed), err
 		})(c, arguments, typed)
 	}
+}
+
+// portsNamed are the ports of workloads with a name, each behind the local port that is typed, or else behind one of its own number.
+func portsNamed(workloads []localapi.Workload, name, typed string) (names []string) {
+	local, _, chosen := strings.Cut(typed, ":")
+	for _, w := range workloads {
+		if w.Name != name {
+			continue
+		}
+		for _, port := range w.Ports {
+			if !chosen {
+				local = strconv.Itoa(int(port.Port))
+			}
+			names = append(names, fmt.Sprintf("%s:%d", local, port.Port))
+			if port.Name != "" {
+				names = append(names, local+":"+port.Name)
+			}
+		}
+	}
+	return names
 }
 
 // completeIntercepts suggests what this laptop intercepts.

@@ -286,15 +286,39 @@ func (a *Access) behindService(ctx context.Context, service *core.Service) (*Fou
 	if err != nil {
 		return nil, a.Explain(ctx, err, Action{Verb: "list", Resource: "pods", Namespace: namespace})
 	}
-	tops := map[string]bool{}
+	candidates, err := a.tops(ctx, namespace, pods.Items)
+	if err != nil {
+		return nil, err
+	}
+	if len(candidates) == 0 { // no pods at the moment
+		if all, err := a.Workloads(ctx, namespace); err == nil {
+			for _, w := range all {
+				if slices.Contains(w.Services, service.Name) {
+					candidates = append(candidates, strings.ToLower(w.Kind)+"/"+w.Name)
+				}
+			}
+		}
+	}
+	slices.Sort(candidates)
+	switch candidates = slices.Compact(candidates); len(candidates) {
+	case 0:
+		return nil, problem.New(problem.NotFound, "Name the workload itself.", "nothing runs behind the Service %s", service.Name)
+	case 1:
+		return a.FindWorkload(ctx, namespace, candidates[0])
+	}
+	return nil, ambiguous(namespace, service.Name, candidates)
+}
+
+// tops names, as kind/name, what has made pods that have not ended: each perhaps more than once.
+func (a *Access) tops(ctx context.Context, namespace string, pods []core.Pod) (names []string, err error) {
 	seen := map[string]bool{}
-	for _, pod := range pods.Items {
+	for _, pod := range pods {
 		if pod.DeletionTimestamp != nil || pod.Status.Phase == core.PodSucceeded || pod.Status.Phase == core.PodFailed {
 			continue
 		}
 		owner := metav1.GetControllerOf(&pod)
 		if owner == nil {
-			tops["pod/"+pod.Name] = true
+			names = append(names, "pod/"+pod.Name)
 			continue
 		}
 		if key := owner.Kind + "/" + owner.Name; !seen[key] {
@@ -304,31 +328,11 @@ func (a *Access) behindService(ctx context.Context, service *core.Service) (*Fou
 				return nil, err
 			}
 			if top != "" {
-				tops[top] = true
+				names = append(names, top)
 			}
 		}
 	}
-	if len(tops) == 0 { // no pods at the moment
-		if all, err := a.Workloads(ctx, namespace); err == nil {
-			for _, w := range all {
-				if slices.Contains(w.Services, service.Name) {
-					tops[strings.ToLower(w.Kind)+"/"+w.Name] = true
-				}
-			}
-		}
-	}
-	var candidates []string
-	for top := range tops {
-		candidates = append(candidates, top)
-	}
-	sort.Strings(candidates)
-	switch len(candidates) {
-	case 0:
-		return nil, problem.New(problem.NotFound, "Name the workload itself.", "nothing runs behind the Service %s", service.Name)
-	case 1:
-		return a.FindWorkload(ctx, namespace, candidates[0])
-	}
-	return nil, ambiguous(namespace, service.Name, candidates)
+	return names, nil
 }
 
 func isForbiddenProblem(err error) bool {

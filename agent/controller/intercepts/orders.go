@@ -191,27 +191,13 @@ func probeOf(pod *corev1.Pod, probe *corev1.Probe, p port) (wire.Probe, bool) {
 // speaks says what a port speaks, where a Service or the pod says it: appProtocol first, then the names of ports.
 func speaks(w *world, member *member, p port) string {
 	var names []string
-	for i := range w.services {
-		service := &w.services[i]
-		if !selects(service, member.pod) {
-			continue
+	for _, servicePort := range servicePorts(w, member, p) {
+		if servicePort.AppProtocol != nil {
+			if known := protocolNamed(*servicePort.AppProtocol); known != "" {
+				return known
+			}
 		}
-		record, _ := restore.Read(service)
-		for _, servicePort := range service.Spec.Ports {
-			target := servicePort.TargetPort
-			if entry := record.Find(servicePort); entry != nil {
-				target = entry.TargetPort
-			}
-			if string(servicePort.Protocol) != p.Protocol || resolvePort(member.pod, target, servicePort.Protocol) != p.Number {
-				continue
-			}
-			if servicePort.AppProtocol != nil {
-				if known := protocolNamed(*servicePort.AppProtocol); known != "" {
-					return known
-				}
-			}
-			names = append(names, servicePort.Name)
-		}
+		names = append(names, servicePort.Name)
 	}
 	for _, container := range member.pod.Spec.Containers {
 		for _, declared := range container.Ports {
@@ -227,6 +213,27 @@ func speaks(w *world, member *member, p port) string {
 		}
 	}
 	return ""
+}
+
+// servicePorts are the ports of Services that lead to a port of a pod, or did before they were pointed at its sidecar.
+func servicePorts(w *world, member *member, p port) (found []corev1.ServicePort) {
+	for i := range w.services {
+		service := &w.services[i]
+		if !selects(service, member.pod) {
+			continue
+		}
+		record, _ := restore.Read(service)
+		for _, servicePort := range service.Spec.Ports {
+			target := servicePort.TargetPort
+			if entry := record.Find(servicePort); entry != nil {
+				target = entry.TargetPort
+			}
+			if string(servicePort.Protocol) == p.Protocol && resolvePort(member.pod, target, servicePort.Protocol) == p.Number {
+				found = append(found, servicePort)
+			}
+		}
+	}
+	return found
 }
 
 // protocolNamed turns a name of a protocol (Service appProtocol, KEP-3726; IANA; names of ports) into what wire.PortOrder
