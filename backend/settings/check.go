@@ -41,34 +41,24 @@ func (s Settings) Check() error {
 	if s.GatewayNamespace != "" && !namespaceName.MatchString(s.GatewayNamespace) {
 		return problem.New(problem.Usage, "Such a name has small letters, digits and '-', 63 at most.", "gatewayNamespace: %.80q is not the name of a namespace", s.GatewayNamespace)
 	}
-	for name, list := range map[string][]string{"kubeconfigs": s.Kubeconfigs, "include": s.Include, "exclude": s.Exclude, "dnsDomains": s.DNSDomains, "dnsExclude": s.DNSExclude} {
-		if len(list) > maxList {
-			return problem.New(problem.Usage, "Leave some out, or name what several of them have in common.", "%s: %d are too many; at most %d are taken", name, len(list), maxList)
+	for _, list := range []struct {
+		name    string
+		entries []string
+		check   func(setting, entry string) error
+	}{
+		{"kubeconfigs", s.Kubeconfigs, checkFile},
+		{"include", s.Include, checkRange},
+		{"exclude", s.Exclude, checkRange},
+		{"dnsDomains", s.DNSDomains, checkDomain},
+		{"dnsExclude", s.DNSExclude, checkName},
+	} {
+		if len(list.entries) > maxList {
+			return problem.New(problem.Usage, "Leave some out, or name what several of them have in common.", "%s: %d are too many; at most %d are taken", list.name, len(list.entries), maxList)
 		}
-	}
-	for _, file := range s.Kubeconfigs {
-		if !filepath.IsAbs(file) || !plain(file) {
-			return problem.New(problem.Usage, "Write the whole path, such as /home/me/.kube/staging.", "kubeconfigs: %.200q is not the full path of a file", file)
-		}
-	}
-	for _, text := range s.Include {
-		if err := checkRange("include", text); err != nil {
-			return err
-		}
-	}
-	for _, text := range s.Exclude {
-		if err := checkRange("exclude", text); err != nil {
-			return err
-		}
-	}
-	for _, domain := range s.DNSDomains {
-		if err := nameRefused("dnsDomains", api.ValidateDomain(domain)); err != nil {
-			return err
-		}
-	}
-	for _, name := range s.DNSExclude {
-		if err := nameRefused("dnsExclude", api.ValidateName(name)); err != nil {
-			return err
+		for _, entry := range list.entries {
+			if err := list.check(list.name, entry); err != nil {
+				return err
+			}
 		}
 	}
 	for name, text := range map[string]string{"connectAtStart": s.ConnectAtStart, "terminal": s.Terminal} {
@@ -78,6 +68,18 @@ func (s Settings) Check() error {
 	}
 	return nil
 }
+
+// checkFile refuses what is not the whole path of a file.
+func checkFile(setting, file string) error {
+	if !filepath.IsAbs(file) || !plain(file) {
+		return problem.New(problem.Usage, "Write the whole path, such as /home/me/.kube/staging.", "%s: %.200q is not the full path of a file", setting, file)
+	}
+	return nil
+}
+
+func checkDomain(setting, domain string) error { return nameRefused(setting, api.ValidateDomain(domain)) }
+
+func checkName(setting, name string) error { return nameRefused(setting, api.ValidateName(name)) }
 
 // nameRefused is what the helper would say of a name; nil if it would take it.
 func nameRefused(setting string, err error) error {

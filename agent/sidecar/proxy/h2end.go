@@ -137,22 +137,7 @@ func (h *h2conn) gone(p *h2peer, err error, unused bool) {
 	} else if !p.begun && errors.As(err, &code) {
 		reason, unused = "the laptop's program does not speak HTTP/2", true
 	}
-	others := false
-	var hit []*h2stream
-	for s := range h.streams {
-		for _, m := range s.mirrors {
-			if m.peer == p {
-				m.closed = true
-				m.drop()
-			}
-		}
-		if s.up.peer != p || s.up.closed {
-			others = true
-			continue
-		}
-		hit = append(hit, s)
-		others = others || s.up.gotEnd && s.down.hasMore()
-	}
+	hit, others := h.without(p)
 	if p.rule == nil && !others && !p.goneAway {
 		if !p.last {
 			h.finishAfter(err)
@@ -176,6 +161,26 @@ func (h *h2conn) gone(p *h2peer, err error, unused bool) {
 		}
 	}
 	h.down.flush()
+}
+
+// without ends the copies that went to a peer, and returns the streams that wait for it. others: there are streams besides that go
+// on, or an answer that is complete.
+func (h *h2conn) without(p *h2peer) (hit []*h2stream, others bool) {
+	for s := range h.streams {
+		for _, m := range s.mirrors {
+			if m.peer == p {
+				m.closed = true
+				m.drop()
+			}
+		}
+		if s.up.peer != p || s.up.closed {
+			others = true
+			continue
+		}
+		hit = append(hit, s)
+		others = others || s.up.gotEnd && s.down.hasMore()
+	}
+	return hit, others
 }
 
 // finishAfter ends the caller's connection as the app ended its own: after what it had sent.
