@@ -63,7 +63,6 @@ export const cancel = (call: string) => post<unknown>('v1/cancel', { call })
 /** Changes where short names resolve, in the connection that there is. */
 export const switchNamespace = (request: NamespaceRequest) => post<Status>('v1/namespace', request)
 
-export const gatewayStatus = (target: Target, options?: CallOptions) => post<Gateway>('v1/gateway/status', target, options)
 /** Says what an install or upgrade would do. */
 export const gatewayPlan = (request: GatewayRequest, options?: CallOptions) => post<GatewayPlan>('v1/gateway/plan', request, options)
 export const gatewayInstall = (request: GatewayRequest, onProgress: (message: string) => void, options?: CallOptions) =>
