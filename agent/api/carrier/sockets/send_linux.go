@@ -30,7 +30,7 @@ func (s *socket) send(datagrams [][]byte, to netip.AddrPort) error {
 	messages := s.pack(*pooled, datagrams, addr)
 	var tooLarge *TooLargeError
 	for len(messages) > 0 {
-		n, err := s.batch.WriteBatch(messages, 0)
+		n, err := s.sendSome(messages, to)
 		if err == nil {
 			messages = messages[n:]
 			continue
@@ -57,6 +57,14 @@ func (s *socket) send(datagrams [][]byte, to netip.AddrPort) error {
 		return tooLarge
 	}
 	return nil
+}
+
+// sendSome sends messages, as many as go with one call, and returns how many.
+func (s *socket) sendSome(messages []ipv6.Message, to netip.AddrPort) (int, error) {
+	if to.Addr().Zone() == "" {
+		return s.sendBatch(messages, to)
+	}
+	return s.batch.WriteBatch(messages, 0)
 }
 
 // IsTooLarge reports whether sending failed because of a datagram's size. Kernels before 6.13 say EINVAL of a datagram

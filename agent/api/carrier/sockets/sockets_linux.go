@@ -144,6 +144,7 @@ type socket struct {
 	fragment   *bool // datagrams may be fragmented; nil is as the system does it
 
 	sending sync.Pool // of *[]ipv6.Message
+	batches sync.Pool // of *batch
 }
 
 func openSocket(network string, port uint16) (*socket, error) {
