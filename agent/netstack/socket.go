@@ -25,17 +25,17 @@ func newSource(conn net.Conn) source {
 	return source{conn: conn}
 }
 
-// read returns a buffer from pumpBuffers, or nil, and how much of it is filled. At the end it returns io.EOF.
-func (s source) read() (n int, array *[pumpBuffer]byte, err error) {
+// read returns a buffer from pumpBuffers, or nil, and how much of it is filled, at most limit. At the end it returns io.EOF.
+func (s source) read(limit int) (n int, array *[pumpBuffer]byte, err error) {
 	if s.raw == nil {
 		array = pumpBuffers.Get().(*[pumpBuffer]byte)
-		n, err = s.conn.Read(array[:])
+		n, err = s.conn.Read(array[:limit])
 		return n, array, err
 	}
 	var readErr error
 	err = s.raw.Read(func(fd uintptr) bool {
 		array = pumpBuffers.Get().(*[pumpBuffer]byte)
-		if n, readErr = sockets.ReadNow(fd, array[:]); readErr == syscall.EAGAIN {
+		if n, readErr = sockets.ReadNow(fd, array[:limit]); readErr == syscall.EAGAIN {
 			pumpBuffers.Put(array)
 			array = nil
 			return false
@@ -55,7 +55,7 @@ func (s source) read() (n int, array *[pumpBuffer]byte, err error) {
 
 // readDatagram is read for sockets on which an empty message is no end.
 func (s source) readDatagram() (n int, array *[pumpBuffer]byte, err error) {
-	n, array, err = s.read()
+	n, array, err = s.read(pumpBuffer)
 	if s.raw != nil && err == io.EOF {
 		err = nil
 	}

@@ -14,6 +14,8 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+
+	"github.com/fairlead-dev/fairlead/agent/api/carrier/sockets"
 )
 
 const (
@@ -41,13 +43,13 @@ type Conn struct {
 
 // Server returns the server's end over a connection.
 func Server(conn net.Conn, config *tls.Config) *Conn {
-	n := &network{Conn: conn}
+	n := newNetwork(conn)
 	return &Conn{Conn: tls.Server(n, config), network: n}
 }
 
 // Client returns the client's end over a connection.
 func Client(conn net.Conn, config *tls.Config) *Conn {
-	n := &network{Conn: conn}
+	n := newNetwork(conn)
 	return &Conn{Conn: tls.Client(n, config), network: n}
 }
 
@@ -110,6 +112,7 @@ func Reset(conn net.Conn) {
 // network is what crypto/tls reads from and writes to.
 type network struct {
 	net.Conn
+	quick net.Conn    // the same for reading and writing, whose calls the Go runtime does not watch
 	ended atomic.Bool // its end was reached; after a goodbye nobody reads that far
 
 	// What was read beyond what TLS asked for. Only TLS reads, one call at a time.
@@ -121,6 +124,8 @@ type network struct {
 	joins bool // writes are held back
 	held  []byte
 }
+
+func newNetwork(conn net.Conn) *network { return &network{Conn: conn, quick: sockets.Unwatched(conn)} }
 
 // Read implements net.Conn.
 func (n *network) Read(b []byte) (int, error) {
@@ -155,7 +160,7 @@ func (n *network) waiting() int {
 }
 
 func (n *network) read(b []byte) (int, error) {
-	count, err := n.Conn.Read(b)
+	count, err := n.quick.Read(b)
 	if errors.Is(err, io.EOF) {
 		n.ended.Store(true)
 	}
@@ -175,7 +180,7 @@ func (n *network) Write(b []byte) (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.joins {
-		return n.Conn.Write(b)
+		return n.quick.Write(b)
 	}
 	n.held = append(n.held, b...)
 	return len(b), nil
@@ -193,7 +198,7 @@ func (n *network) batch(write func() error) error {
 	defer n.mu.Unlock()
 	held := n.held
 	n.held, n.joins = nil, false
-	if _, sendErr := n.Conn.Write(held); err == nil {
+	if _, sendErr := n.quick.Write(held); err == nil {
 		err = sendErr
 	}
 	return err
