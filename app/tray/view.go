@@ -108,7 +108,7 @@ func Show(s State) View {
 		menu = append(menu, Item{Label: "Stop connecting", Action: Action{Do: Disconnect}})
 	}
 	menu = append(menu, group(contexts(status, s.Contexts))...)
-	menu = append(menu, group(intercepts(status.Intercepts))...)
+	menu = append(menu, group(intercepts(living(status.Intercepts)))...)
 	menu = append(menu, separator, open, Item{Label: "Doctor", Action: Action{Do: Open, Page: PageDoctor}}, separator, quit(isUp(status)))
 	return View{Icon: icon(s.Snapshot), Tooltip: tooltip(s.Snapshot), Menu: menu}
 }
@@ -143,7 +143,7 @@ func icon(s *localapi.Snapshot) Icon {
 		return Connecting
 	case s.Session.State == session.Reconnecting, s.Session.Problem != nil, len(s.Problems) > 0:
 		return Trouble
-	case s.Session.State == session.Connected && len(s.Session.Intercepts) > 0:
+	case s.Session.State == session.Connected && len(living(s.Session.Intercepts)) > 0:
 		return Intercepting
 	case s.Session.State == session.Connected:
 		return Connected
@@ -178,7 +178,7 @@ func place(s localapi.Status) string {
 
 func tooltip(s *localapi.Snapshot) string {
 	text := "Fairlead: " + lower(headline(s.Session))
-	if n := len(s.Session.Intercepts); n > 0 && isUp(s.Session) {
+	if n := len(living(s.Session.Intercepts)); n > 0 && isUp(s.Session) {
 		text += ", " + count(n, "intercept")
 	}
 	if n := len(s.Problems); n > 0 {
@@ -236,6 +236,11 @@ func inOrder(status localapi.Status, all []localapi.Context) []localapi.Context 
 	}
 	slices.SortStableFunc(sorted, func(a, b localapi.Context) int { return rank(a) - rank(b) })
 	return sorted
+}
+
+// living are intercepts without those that have ended, which are shown elsewhere for a while.
+func living(all []localapi.Intercept) []localapi.Intercept {
+	return slices.DeleteFunc(slices.Clone(all), func(i localapi.Intercept) bool { return i.Phase == session.InterceptEnded })
 }
 
 // intercepts are those of this laptop, each with what is asked for most.

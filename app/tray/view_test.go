@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,6 +42,9 @@ func TestShow(t *testing.T) {
 			Ports: []session.InterceptedPort{{Port: 5432, Local: "192.168.1.7:5432"}}, All: true,
 		},
 	}
+	ended := intercepting
+	ended.Intercepts = slices.Clone(intercepting.Intercepts)
+	ended.Intercepts[0].Phase, ended.Intercepts[1].Phase = session.InterceptEnded, session.InterceptEnded
 	lost := intercepting
 	lost.State, lost.Problem = session.Reconnecting, problem.New(problem.NoCarrier, "", "the gateway has not answered for 4 s")
 	many := make([]string, 40)
@@ -59,6 +63,7 @@ func TestShow(t *testing.T) {
 		{"many-contexts", State{snapshotOf(localapi.Status{State: session.Connected, Context: "cluster-33"}), contextsNamed(many...)}},
 		{"connecting", State{snapshotOf(localapi.Status{State: session.Connecting, Context: "staging", Step: "waiting for the gateway"}), three}},
 		{"connected", State{snapshotOf(up), three}},
+		{"connected", State{snapshotOf(ended), three}},
 		{"disconnecting", State{snapshotOf(localapi.Status{State: session.Disconnecting, Context: "dev"}), three}},
 		{"intercepting", State{snapshotOf(intercepting), three}},
 		{"reconnecting", State{snapshotOf(lost), three}},

@@ -2,8 +2,9 @@
 // The whole way on a real cluster: install the gateway, connect, intercept, see requests, leave, disconnect. It runs on the
 // laptop, so that what it asks with curl goes through the tunnel.
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { address, finish, look, narrow, open, step, wide } from './kit.mjs'
-import { context, curl, localCatalog, newAddress, on } from './laptop.mjs'
+import { context, curl, localCatalog, newAddress, on, run } from './laptop.mjs'
 
 const page = await open()
 const { button, dialog, heading, row, shown } = on(page)
@@ -16,6 +17,8 @@ await step(page, 'the address opens the page once', async () => {
   assert.equal(again.status(), 403)
 })
 const own = page.url().split('#')[0]
+const asked = []
+page.on('request', (request) => asked.push(request.url()))
 await step(page, 'install the gateway by click', async () => {
   await shown('No gateway')
   await row.getByRole('button', { name: 'Install gateway' }).click()
@@ -85,6 +88,26 @@ await step(page, 'activity and doctor tell of it', async () => {
   await page.goto(`${own}#/doctor`)
   await shown('Save support bundle')
   await look(page, 'real-doctor')
+})
+await step(page, 'nothing secret is in addresses, in the log or in the support bundle', async () => {
+  const token = new URL(address).searchParams.get('token')
+  const [{ value: cookie }] = await page.context().cookies(own)
+  const { users } = JSON.parse(run('kubectl', 'config', 'view', '--raw', '--output', 'json'))
+  const credentials = users.flatMap(({ user }) => [user.token, user['client-key-data'], user.password]).filter(Boolean)
+  const secrets = [token, cookie, ...credentials]
+  assert.ok(token && cookie && credentials.length > 0 && secrets.every((secret) => secret.length > 15))
+  const has = (text) => secrets.some((secret) => text.includes(secret))
+  assert.ok(asked.length > 20)
+  assert.deepEqual(asked.filter(has), [])
+  assert.ok(!has(readFileSync(`${process.env.HOME}/.local/state/fairlead/daemon.log`, 'utf8')))
+  await page.goto(`${own}#/doctor`)
+  await button('Save support bundle…').click()
+  await dialog.getByText('daemon.log', { exact: true }).waitFor()
+  const download = page.waitForEvent('download')
+  await dialog.getByRole('button', { name: 'Save', exact: true }).click()
+  const bundle = run('unzip', '-p', await (await download).path())
+  assert.match(bundle, /connected/)
+  assert.ok(!has(bundle) && !bundle.includes(new URL(own).pathname))
 })
 await step(page, 'disconnect by click', async () => {
   await page.goto(`${own}#/clusters`)

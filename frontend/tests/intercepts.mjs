@@ -32,6 +32,18 @@ await step(page, 'mine, with how each is', async () => {
   await page.getByRole('article', { name: 'cart-api' }).getByRole('button', { name: 'Copy header' }).click()
   assert.equal(await clipboard(), 'x-fairlead: ada-7f3c')
 })
+await step(page, 'one that somebody else has ended', async () => {
+  await scene('intercept-ended')
+  const card = page.getByRole('article', { name: 'cart-api' })
+  await card.getByText('It was deleted.').waitFor()
+  assert.equal(await card.getByRole('button', { name: 'Leave' }).count(), 0)
+  await page.getByRole('tab', { name: 'Mine 2' }).waitFor()
+  await look(page, 'intercept-ended')
+  await card.getByRole('button', { name: 'Intercept again…' }).click()
+  await heading('Intercept cart-api', 2)
+  await scene('intercepts')
+  await go('intercepts')
+})
 await step(page, "everyone's, and ending another one's", async () => {
   await page.getByRole('tab', { name: /^Everyone/ }).click()
   await look(page, 'intercepts-everyone', all)

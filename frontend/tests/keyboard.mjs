@@ -2,7 +2,7 @@
 // The whole way on a real cluster with the keyboard alone: connect, search, intercept with the port picker, copy the header, see a
 // request, leave, disconnect. Nothing here moves the focus or clicks but keys.
 import assert from 'node:assert/strict'
-import { address, finish, focused, look, open, step, wide } from './kit.mjs'
+import { address, finish, focused, focusShown, look, open, step, wide } from './kit.mjs'
 import { context, curl, localCatalog, on } from './laptop.mjs'
 
 const page = await open()
@@ -22,6 +22,7 @@ async function to(name, key = 'Tab', role = undefined) {
   const passed = []
   for (let i = 0; i < 60; i++) {
     await press(key)
+    assert.equal(await focusShown(page), '', 'the focus is not to be seen')
     const is = await focus()
     if (name.test(is.name) && (role === undefined || role === is.role)) return is
     passed.push(is.name)

@@ -11,7 +11,7 @@ export const [executablePath, address, screenshots] = process.argv.slice(2)
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
 export const wide = { width: 1280, height: 800 }
-export const huge = { width: 2560, height: 1440 }
+export const huge = { width: 3840, height: 2160 }
 export const narrow = { width: 380, height: 780 }
 
 export const browser = await chromium.launch({
@@ -107,6 +107,21 @@ export const focused = (page) =>
   page.evaluate(() => {
     const element = document.activeElement
     return element?.getAttribute('aria-label') ?? element?.textContent?.trim() ?? ''
+  })
+
+/** Returns what has the focus if that is not to be seen: nothing is drawn around it. Empty if all is well. */
+export const focusShown = (page) =>
+  page.evaluate(() => {
+    const active = document.activeElement
+    if (!active || active === document.body) return ''
+    const outlined = (element) => {
+      const { outlineStyle, outlineWidth, outlineColor } = getComputedStyle(element)
+      const after = getComputedStyle(element, '::after') // where rows would cover an outline
+      const framed = after.content !== 'none' && after.borderTopStyle === 'solid' && parseFloat(after.borderTopWidth) >= 2
+      return framed || (outlineStyle !== 'none' && parseFloat(outlineWidth) >= 1 && outlineColor !== 'rgba(0, 0, 0, 0)')
+    }
+    for (let element = active, up = 0; element && up < 3; element = element.parentElement, up++) if (outlined(element)) return ''
+    return active.outerHTML.slice(0, 200)
   })
 
 /** Ends a script: nobody else was asked, and the browser had nothing to complain about but what is expected. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Clusters, Activity, Doctor, Settings and the shell, in every state, against a daemon that shows scenes.
 import assert from 'node:assert/strict'
-import { address, complaints, finish, focused, huge, look, narrow, open, scene, screenshots, step, until, wide } from './kit.mjs'
+import { address, complaints, finish, focused, focusShown, huge, look, narrow, open, scene, screenshots, step, until, wide } from './kit.mjs'
 
 const page = await open()
 const heading = (name, level) => page.getByRole('heading', { name, level }).first().waitFor()
@@ -280,6 +280,27 @@ await step(page, 'the keys', async () => {
   await look(page, 'keys')
   await page.keyboard.press('Escape')
   await page.getByRole('dialog').waitFor({ state: 'detached' })
+})
+await step(page, 'whatever has the focus shows it, on every screen', async () => {
+  await scene('connected')
+  for (const screen of ['clusters', 'workloads', 'intercepts', 'activity', 'doctor', 'settings']) {
+    await go(screen)
+    await page.locator('h1').first().waitFor()
+    for (let i = 0; i < 30; i++) {
+      await page.keyboard.press('Tab')
+      assert.equal(await focusShown(page), '', `the focus is not to be seen on ${screen}`)
+    }
+  }
+})
+await step(page, 'nothing moves for those who want that', async () => {
+  await scene('connecting')
+  await go('clusters')
+  await heading('Connecting to dev', 2)
+  const moving = () => page.evaluate(() => document.getAnimations().filter((a) => a.playState === 'running' && Number(a.effect?.getComputedTiming().duration) > 1).length)
+  await page.emulateMedia({ reducedMotion: 'no-preference' })
+  await until('something that moves', async () => (await moving()) > 0)
+  await page.emulateMedia({ reducedMotion: 'reduce' })
+  await until('rest', async () => (await moving()) === 0)
 })
 await step(page, 'two browsers agree', async () => {
   await scene('disconnected')

@@ -34,6 +34,12 @@ func (t *traffic) addScenes() {
 		f.snapshot.Everyone = append(mine(), others()...)
 	}
 	begin("workloads", intercepted)
+	begin("intercept-ended", func(f *fake) {
+		f.snapshot.Session.Intercepts = mine()
+		ended := &f.snapshot.Session.Intercepts[0]
+		ended.Phase, ended.Message, ended.Notes = session.InterceptEnded, "it was deleted", nil
+		f.snapshot.Everyone = others()
+	})
 	begin("workloads-waiting", func(*fake) { t.held = make(chan struct{}) })
 	begin("workloads-none", func(*fake) { t.workloads = nil })
 	begin("workloads-one-namespace", func(*fake) { t.onlyIn = "shop" })

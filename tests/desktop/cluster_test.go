@@ -7,6 +7,8 @@ package desktop
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -33,6 +35,7 @@ func TestOnACluster(t *testing.T) {
 
 	icon.click(t, context)
 	icon.shows(t, tray.Connected)
+	here.news.titled(t, "Connected")
 	answersFrom(t, "catalog-", "http://catalog.shop/")
 	here.screenshot(t, "cluster-connected")
 
@@ -49,6 +52,11 @@ func TestOnACluster(t *testing.T) {
 	answersFrom(t, "this-laptop", "-H", header, "http://front.shop/")
 	answersFrom(t, "catalog-", "http://catalog.shop/")
 	here.screenshot(t, "cluster-intercepting")
+	teammate(t, "create")
+	if taken := here.news.titled(t, "A teammate intercepts it, too"); !strings.HasPrefix(taken.text, "bob intercepts shop/catalog, too.") {
+		t.Errorf("%+v", taken)
+	}
+	teammate(t, "delete")
 	icon.click(t, "catalog:8080 → 8080", "Leave")
 	icon.shows(t, tray.Connected)
 	answersFrom(t, "catalog-", "-H", header, "http://catalog.shop/")
@@ -90,15 +98,25 @@ func TestOnACluster(t *testing.T) {
 	slices.Sort(took)
 	t.Logf("from the start of the window's process to a page to use, with a daemon that runs: %v", took)
 
-	// The gateway goes, and comes back.
+	// Somebody else ends the intercept.
 	last := startWindow(t)
 	icon = last.icon()
 	icon.shows(t, tray.Connected)
+	fairlead(t, "intercept", "catalog", "--namespace", "shop", "--key", "window", "--port", "8080:http")
+	icon.shows(t, tray.Intercepting)
+	kubectl(t, "--namespace", "shop", "delete", "intercepts", "--all", "--wait=false")
+	here.news.titled(t, "Intercept ended")
+	icon.shows(t, tray.Connected)
+
+	// The gateway goes, and comes back.
+	here.news.forget()
 	kubectl(t, "--namespace", "fairlead", "scale", "deployment/fairlead-gateway", "--replicas", "0")
 	icon.shows(t, tray.Trouble)
+	here.news.titled(t, "Connection lost")
 	here.screenshot(t, "cluster-trouble")
 	kubectl(t, "--namespace", "fairlead", "scale", "deployment/fairlead-gateway", "--replicas", "1")
 	icon.shows(t, tray.Connected)
+	here.news.titled(t, "Connected again")
 	answersFrom(t, "catalog-", "http://catalog.shop/")
 	icon.click(t, "Disconnect")
 	icon.shows(t, tray.Disconnected)
@@ -119,6 +137,29 @@ func kubectl(t *testing.T, arguments ...string) {
 	if out, err := here.try("kubectl", arguments...); err != nil {
 		t.Fatalf("kubectl %v: %v\n%s", arguments, err, out)
 	}
+}
+
+// teammate creates or deletes what the Fairlead of somebody else makes of an intercept of the catalog.
+func teammate(t *testing.T, do string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "bob.yaml")
+	must(t, os.WriteFile(file, []byte(`
+apiVersion: fairlead.dev/v1alpha1
+kind: Connection
+metadata: {name: bob-laptop, namespace: fairlead}
+spec: {user: bob, publicKey: AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=, namespace: shop}
+---
+apiVersion: fairlead.dev/v1alpha1
+kind: Intercept
+metadata: {name: bobs, namespace: shop}
+spec:
+  user: bob
+  connection: {namespace: fairlead, name: bob-laptop}
+  workload: {kind: Deployment, name: catalog}
+  ports: [{port: 8080, tunnelPort: 40001}]
+  match: {headers: [{name: x-fairlead, exact: bob}]}
+`), 0o600))
+	kubectl(t, "--as", "bob", "--as-group", "system:masters", do, "-f", file)
 }
 
 // answersFrom asks with curl until a pod of the name answers, or this laptop.

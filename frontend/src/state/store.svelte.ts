@@ -27,6 +27,8 @@ export class Store {
   readonly work: readonly Work[] = $derived(this.snapshot?.work ?? [])
   /** The intercepts of this laptop. */
   readonly mine: readonly Intercept[] = $derived(this.session?.intercepts ?? [])
+  /** Those of them that have not ended; one that somebody else ended is shown for a while. */
+  readonly living: readonly Intercept[] = $derived(this.mine.filter((i) => i.phase !== 'Ended'))
   /** Everyone's, this laptop's among them. */
   readonly everyone: readonly Intercept[] = $derived(this.snapshot?.everyone ?? [])
 

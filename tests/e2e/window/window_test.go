@@ -18,7 +18,11 @@ import (
 var env *harness.Environment
 
 func TestMain(m *testing.M) {
-	harness.Main(m, cluster.Config{Name: "e2ewind"}, func(e *harness.Environment) { env = e })
+	harness.Main(m, cluster.Config{Name: "e2ewind"}, func(e *harness.Environment) {
+		env = e
+		// A daemon that is left of a run before, in a cluster that was kept, would fight for the helper with that of the window.
+		e.Laptop(0).Exec(context.Background(), harness.User, "fairlead", "quit")
+	})
 }
 
 // visitLimit bounds the visit, on a busy machine.
