@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
 )
@@ -291,16 +290,12 @@ func TestServerSpeaksFirst(t *testing.T) {
 	s.rules(keyed("ann"))
 	conn := dial(t, s.address)
 	r := bufio.NewReader(conn)
-	started := time.Now()
 	if line, _ := r.ReadString('\n'); line != "220 hello\r\n" {
 		t.Fatalf("got %q", line)
 	}
 	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\n")
 	if line, _ := r.ReadString('\n'); line != "got GET / HTTP/1.1\r\n" {
 		t.Fatalf("got %q", line)
-	}
-	if took := time.Since(started); took > 5*time.Second {
-		t.Errorf("took %v", took)
 	}
 }
 
