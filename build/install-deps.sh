@@ -77,7 +77,7 @@ packages)
 	;;
 esac
 # The packages are built, looked at and installed by tests.
-install_packages "${desktop[@]}" nsis rpm cpio desktop-file-utils
+install_packages "${desktop[@]}" nsis 7zip libplist-utils rpm cpio desktop-file-utils
 command -v chromium >/dev/null || install_packages chromium
 # The page is drawn with a font that is good to look at, and its pictures are made small.
 install_packages fonts-noto-core pngquant optipng
