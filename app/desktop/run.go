@@ -57,6 +57,7 @@ func Run(c Config) error {
 	views := make(chan tray.View, 1)
 	app := NewApp(daemon, w, func(v tray.View) { replace(views, v) }, c.Log)
 	w.hides = app.Hides
+	w.linked = func(link string) { app.Begin(Arguments{Link: link}) }
 	events := tray.Events{
 		Clicked: func(a tray.Action) { app.Click(ctx, a) },
 		Opened:  func() { app.RefreshContexts(ctx) },

@@ -20,16 +20,18 @@ import (
 	"github.com/wailsapp/wails/v2/pkg/options"
 	"github.com/wailsapp/wails/v2/pkg/options/assetserver"
 	"github.com/wailsapp/wails/v2/pkg/options/linux"
+	"github.com/wailsapp/wails/v2/pkg/options/mac"
 	"github.com/wailsapp/wails/v2/pkg/runtime"
 )
 
 // window is the one window of this process. It is made when it is first needed: a tray alone takes a tenth of the memory.
 type window struct {
-	log   *slog.Logger
-	open  Open
-	place string      // file of the place on the screen
-	hides func() bool // whether closing only hides
-	begun func(context.Context)
+	log    *slog.Logger
+	open   Open
+	place  string      // file of the place on the screen
+	hides  func() bool // whether closing only hides
+	begun  func(context.Context)
+	linked func(link string) // a link was clicked, where that does not start the program
 
 	wanted chan struct{} // closed when there is to be a window
 
@@ -84,6 +86,8 @@ func (w *window) run(ctx context.Context) error {
 		BindingsAllowedOrigins: pageOrigins,
 		// The page is text: it needs no GPU, whose drivers are the most frequent reason for an empty window.
 		Linux: &linux.Options{ProgramName: "fairlead", WebviewGpuPolicy: linux.WebviewGpuPolicyNever},
+		// macOS tells of a link that was clicked by an event; elsewhere it is an argument of a second start.
+		Mac: &mac.Options{OnUrlOpen: w.linked},
 	})
 	if err != nil {
 		return fmt.Errorf("show the window: %w", err)
