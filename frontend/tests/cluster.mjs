@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { address, finish, look, narrow, open, step, wide } from './kit.mjs'
-import { context, curl, localCatalog, newAddress, on, run } from './laptop.mjs'
+import { context, curl, localCatalog, on, openedAddress, run } from './laptop.mjs'
 
 const page = await open()
 const { button, dialog, heading, row, shown } = on(page)
@@ -71,7 +71,7 @@ await step(page, 'the header that is copied works with curl, and the request lis
 })
 await step(page, 'two browsers agree; leave by click', async () => {
   const second = await open()
-  await second.goto(newAddress())
+  await second.goto(await openedAddress()) // signed in, as the browser that fairlead open starts
   await second.getByRole('heading', { name: 'Clusters', level: 1 }).waitFor()
   await second.goto(`${second.url().split('#')[0]}#/intercepts`)
   await second.getByText('Copy header').first().waitFor()

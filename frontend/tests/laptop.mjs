@@ -2,6 +2,8 @@
 // What scripts have in common that run on a laptop of a real cluster, where curl goes through the tunnel. Behind the arguments
 // of kit.mjs they get the name of the context.
 import { execFileSync, spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { createInterface } from 'node:readline'
 
 export const context = process.argv[5]
@@ -9,8 +11,17 @@ export const context = process.argv[5]
 /** Runs a program of the laptop, and returns what it prints. */
 export const run = (program, ...args) => execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 export const curl = (...args) => run('curl', '-sS', '-m', '10', ...args)
-/** A new address that opens the page. */
-export const newAddress = () => JSON.parse(run('fairlead', 'open', '--print', '--output', 'json')).url
+
+/** Has 'fairlead open' start a browser, and returns the address that it was given. */
+export async function openedAddress() {
+  const folder = mkdtempSync(`${tmpdir()}/browser-`)
+  writeFileSync(`${folder}/xdg-open`, `#!/bin/sh\nprintf %s "$1" >${folder}/part && mv ${folder}/part ${folder}/address\n`, { mode: 0o755 })
+  run('env', 'DISPLAY=:0', `PATH=${folder}:${process.env.PATH}`, 'fairlead', 'open')
+  while (!existsSync(`${folder}/address`)) await new Promise((go) => setTimeout(go, 20))
+  const address = readFileSync(`${folder}/address`, 'utf8')
+  rmSync(folder, { recursive: true })
+  return address
+}
 
 /** Runs a program here until this script ends, also where it fails. end ends it before. */
 export function local(command, args, options = {}) {
