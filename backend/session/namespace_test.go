@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/fairlead-dev/fairlead/backend/problem"
 	"github.com/fairlead-dev/fairlead/helper/api"
@@ -56,18 +55,19 @@ func TestSwitchNamespaceFailsClearly(t *testing.T) {
 	denied := &api.Error{Code: api.CodeSystem, Message: "the resolver says no"}
 	for name, test := range map[string]struct {
 		prepare   func(*world)
+		patience  time.Duration
 		namespace string
 		want      problem.Code
 		text      string
 	}{
-		"no such namespace":   {func(*world) {}, "nowhere", problem.NamespaceNotFound, "nowhere"},
-		"cluster unreachable": {func(w *world) { w.cluster.set(func(c *fakeCluster) { c.broken = http.StatusServiceUnavailable }) }, "default", problem.ClusterUnreachable, ""},
-		"gateway silent":      {func(w *world) { w.cluster.set(func(c *fakeCluster) { c.silent = true }) }, "default", problem.Timeout, "in time"},
-		"helper refuses":      {func(w *world) { w.helper.set(func(h *fakeHelper) { h.refuse[api.VerbUpdate] = denied }) }, "default", problem.HelperFailed, "resolver"},
+		"no such namespace":   {func(*world) {}, time.Minute, "nowhere", problem.NamespaceNotFound, "nowhere"},
+		"cluster unreachable": {func(w *world) { w.cluster.set(func(c *fakeCluster) { c.broken = http.StatusServiceUnavailable }) }, time.Minute, "default", problem.ClusterUnreachable, ""},
+		"gateway silent":      {func(w *world) { w.cluster.set(func(c *fakeCluster) { c.silent = true }) }, soon, "default", problem.Timeout, "in time"},
+		"helper refuses":      {func(w *world) { w.helper.set(func(h *fakeHelper) { h.refuse[api.VerbUpdate] = denied }) }, 3 * time.Second, "default", problem.HelperFailed, "resolver"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.manager.patience.switching = 400 * time.Millisecond
+			w.manager.patience.switching = test.patience
 			w.connect(t)
 			test.prepare(w)
 			p := problem.From(w.manager.SwitchNamespace(t.Context(), test.namespace))
@@ -91,7 +91,6 @@ func TestSwitchNamespaceNeedsAConnection(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	w.cluster.silent = true
-	w.manager.patience.gateway = time.Minute
 	ctx, cancel := context.WithCancel(t.Context())
 	result := make(chan error, 1)
 	go func() { result <- w.manager.Connect(ctx, w.options) }()

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/backend/cluster"
@@ -78,8 +77,10 @@ func TestConnectFailsClearlyAndPutsEverythingBack(t *testing.T) {
 		{"no right", func(w *world) { w.cluster.forbidden = true }, problem.Forbidden, "create pods/portforward in namespace fairlead", false},
 		{"no gateway", func(w *world) { w.cluster.absent = true }, problem.GatewayMissing, "fairlead", false},
 		{"no gateway and no right", func(w *world) { w.cluster.absent, w.cluster.forbidden = true, true }, problem.GatewayMissing, "fairlead", false},
-		{"gateway silent", func(w *world) { w.cluster.silent = true }, problem.GatewayNotReady, "pod gateway-1: Running, not ready", false},
-		{"gateway's API without a gateway", func(w *world) { w.cluster.silent, w.cluster.pods = true, nil }, problem.GatewayMissing, "no gateway runs", false},
+		{"gateway silent", func(w *world) { w.cluster.silent, w.manager.patience.gateway = true, soon }, problem.GatewayNotReady, "pod gateway-1: Running, not ready", false},
+		{"gateway's API without a gateway", func(w *world) {
+			w.cluster.silent, w.cluster.pods, w.manager.patience.gateway = true, nil, soon
+		}, problem.GatewayMissing, "no gateway runs", false},
 		{"gateway refuses", func(w *world) {
 			w.cluster.status.Phase, w.cluster.status.Message = v1alpha1.ConnectionRefused, "no address is free"
 		}, problem.GatewayNotReady, "no address is free", false},
@@ -88,9 +89,11 @@ func TestConnectFailsClearlyAndPutsEverythingBack(t *testing.T) {
 		{"no such namespace", func(w *world) { w.options.Namespace = "nowhere" }, problem.NamespaceNotFound, "nowhere", false},
 		{"route conflict", func(w *world) { w.helper.routes = []api.LocalRoute{vpn} }, problem.RouteConflict, "tun0", false},
 		{"nothing answers", func(w *world) {
+			w.manager.patience.answer = soon
 			w.helper.probes = func(s *api.Status) { s.UDP.LastAnswerAgo, s.Relay.LastAnswerAgo = -1, -1 }
 		}, problem.NoCarrier, "udp: 192.0.2.1:31820 does not answer", true},
 		{"udp asked for, none there", func(w *world) {
+			w.manager.patience.answer = soon
 			w.options.Carrier = CarrierUDP
 			w.cluster.status.Endpoints.UDP = nil
 		}, problem.NoCarrier, "no UDP endpoint", true},
@@ -154,7 +157,6 @@ func TestConnectTwice(t *testing.T) {
 func TestCancelPutsEverythingBack(t *testing.T) {
 	w := newWorld(t)
 	w.cluster.silent = true
-	w.manager.patience.gateway = time.Minute
 	ctx, cancel := context.WithCancel(t.Context())
 	result := make(chan error, 1)
 	go func() { result <- w.manager.Connect(ctx, w.options) }()
@@ -169,7 +171,6 @@ func TestCancelPutsEverythingBack(t *testing.T) {
 func TestOneOfTwoWhoWaitMayGiveUp(t *testing.T) {
 	w := newWorld(t)
 	w.cluster.silent = true
-	w.manager.patience.gateway = time.Minute
 	cancelled := problem.New(problem.Cancelled, "", "")
 	first, giveUpFirst := context.WithCancel(t.Context())
 	second, giveUpSecond := context.WithCancel(t.Context())
@@ -200,7 +201,6 @@ func TestOneOfTwoWhoWaitMayGiveUp(t *testing.T) {
 func TestDisconnectEndsAConnectUnderWay(t *testing.T) {
 	w := newWorld(t)
 	w.cluster.silent = true
-	w.manager.patience.gateway = time.Minute
 	result := make(chan error, 1)
 	go func() { result <- w.manager.Connect(t.Context(), w.options) }()
 	w.await(t, "announced", func(s Status) bool { return s.Step == "waiting for the gateway" })

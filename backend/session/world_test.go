@@ -16,11 +16,17 @@ type world struct {
 	options Options
 }
 
+// soon is how long a test waits for what does not come.
+const soon = 300 * time.Millisecond
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{helper: newFakeHelper(), cluster: newFakeCluster(t)}
 	w.manager = NewManager(Dependencies{Version: "0.1.0", Helper: w.helper, LaptopID: "laptop"})
-	w.manager.patience = patience{gateway: 300 * time.Millisecond, silence: time.Minute, answer: 300 * time.Millisecond, names: 100 * time.Millisecond, note: 50 * time.Millisecond, switching: 3 * time.Second, farewell: 10 * time.Millisecond}
+	w.manager.patience = patience{
+		gateway: time.Minute, silence: time.Minute, answer: time.Minute, switching: time.Minute, // tests of who does not answer have soon
+		names: 100 * time.Millisecond, note: 50 * time.Millisecond, farewell: 10 * time.Millisecond,
+	}
 	w.options = Options{Kubeconfigs: []string{w.cluster.kubeconfig(t)}, Environment: []string{"PATH=/bin"}}
 	t.Cleanup(w.manager.Close)
 	return w
