@@ -201,6 +201,16 @@ func TestSettingsAreShownAndNoted(t *testing.T) {
 	if _, err := o.SaveSettings(t.Context(), localapi.Settings{Theme: settings.ThemeDark, Kubeconfigs: []string{file}, Carrier: "udp"}); err != nil {
 		t.Errorf("another setting, while a kubeconfig of before is gone: %v", err)
 	}
+	if _, err := o.SaveSettings(t.Context(), localapi.Settings{Theme: settings.ThemeDark, Terminal: "no-such-terminal -e"}); err == nil || !strings.Contains(err.Error(), `"no-such-terminal"`) {
+		t.Errorf("a terminal that is not there: %v", err)
+	}
+	own, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := o.SaveSettings(t.Context(), localapi.Settings{Theme: settings.ThemeDark, Terminal: own}); err != nil || got.Terminal != own {
+		t.Errorf("got %+v, %v", got, err)
+	}
 	s := o.Snapshot()
 	if s.Settings.Theme != settings.ThemeDark || len(s.Activity) == 0 || s.Activity[0].Name != "settings" {
 		t.Errorf("got %+v, %+v", s.Settings, s.Activity)

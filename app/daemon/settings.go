@@ -17,6 +17,7 @@ import (
 	"github.com/fairlead-dev/fairlead/backend/problem"
 	"github.com/fairlead-dev/fairlead/backend/session"
 	"github.com/fairlead-dev/fairlead/backend/settings"
+	"github.com/fairlead-dev/fairlead/backend/terminal"
 )
 
 // Settings returns what the user has chosen, and shows it, should the file have been edited.
@@ -30,6 +31,11 @@ func (o *operations) SaveSettings(_ context.Context, wanted localapi.Settings) (
 	before := o.Settings()
 	if err := readable(wanted.Kubeconfigs, before.Kubeconfigs); err != nil {
 		return before, err
+	}
+	if wanted.Terminal != before.Terminal {
+		if err := terminal.Check(wanted.Terminal); err != nil {
+			return before, err
+		}
 	}
 	if err := o.settings.Save(wanted); err != nil {
 		return o.Settings(), err

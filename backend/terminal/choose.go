@@ -3,7 +3,9 @@
 package terminal
 
 import (
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/fairlead-dev/fairlead/backend/problem"
@@ -74,7 +76,7 @@ func choose(system, named string, look func(string) string, find func(string) (s
 		}
 		if _, err := find(words[0]); err != nil {
 			if wish == named {
-				return choice{}, problem.New(problem.Usage, "Change it in the settings, or leave it empty for the desktop's own: fairlead settings.", "the program %s, which the settings name as terminal, is not there", words[0])
+				return choice{}, notThere(words[0])
 			}
 			continue
 		}
@@ -89,6 +91,26 @@ func choose(system, named string, look func(string) string, find func(string) (s
 		}
 	}
 	return choice{}, problem.New(problem.NotFound, "Install one, such as xterm, or name yours with: fairlead settings set terminal NAME.", "no program that opens a terminal was found")
+}
+
+// Check refuses a terminal's program that is not on this machine; "" is the desktop's own. Errors are *problem.Problem. macOS has
+// applications there, which it looks for itself when one is opened.
+func Check(named string) error { return check(runtime.GOOS, named, exec.LookPath) }
+
+func check(system, named string, find func(string) (string, error)) error {
+	words := strings.Fields(named)
+	if system == "darwin" || len(words) == 0 {
+		return nil
+	}
+	if _, err := find(words[0]); err != nil {
+		return notThere(words[0])
+	}
+	return nil
+}
+
+func notThere(program string) error {
+	return problem.New(problem.Usage, `Install it, or write its whole path; the desktop's own is: fairlead settings set terminal ""`,
+		"there is no program %.200q on this machine to open a terminal with", program)
 }
 
 // beforeCommand is what a terminal wants before the command; -e for one that is not known, as xterm has it.

@@ -56,6 +56,27 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+func TestCheck(t *testing.T) {
+	find := func(program string) (string, error) {
+		if program == "kitty" || program == "wt.exe" {
+			return "/bin/" + program, nil
+		}
+		return "", exec.ErrNotFound
+	}
+	for _, c := range []struct {
+		system, named string
+		ok            bool
+	}{
+		{"linux", "", true}, {"linux", "kitty", true}, {"linux", "kitty --single-instance", true}, {"linux", "kity", false},
+		{"windows", "wt.exe", true}, {"windows", "kitten.exe", false}, {"darwin", "iTerm", true},
+	} {
+		err := check(c.system, c.named, find)
+		if p := problem.From(err); c.ok != (err == nil) || !c.ok && (p.Code != problem.Usage || p.Hint == "") {
+			t.Errorf("%s, %q: %v", c.system, c.named, err)
+		}
+	}
+}
+
 func TestPowerShellScript(t *testing.T) {
 	got := string(powerShellScript(Options{Variables: []Variable{{"A", "it's"}, {"bad=name", "x"}}, Greeting: "hi"}, "/tmp/x/begin.ps1"))
 	for _, want := range []string{"Remove-Item -Recurse -LiteralPath '" + filepath.Dir("/tmp/x/begin.ps1") + "'\r\n", "SetEnvironmentVariable('A', 'it''s')", "Write-Host 'hi'"} {
