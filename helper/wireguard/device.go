@@ -254,7 +254,7 @@ func (d *Device) setMTU(now time.Time) {
 		return
 	}
 	d.mtu = mtu
-	d.prober.udp.next = now // probes tell the gateway
+	d.prober.udp.next, d.prober.relay.next = now, now // probes tell the gateway
 }
 
 // probeAnswered takes in a probe that came on a carrier.

@@ -56,6 +56,7 @@ type prober struct {
 	udpPeers []netip.AddrPort // candidates, best first
 	current  int              // the candidate that answers, -1 if none
 	path     pathMTU          // of the current candidate
+	near     bool             // the relay is; see nearRelayMTU
 }
 
 // track is what is known of one carrier.
@@ -65,6 +66,7 @@ type track struct {
 	since      time.Time // configured since
 	lastAnswer time.Time
 	rtt        time.Duration // smoothed
+	latest     time.Duration // round-trip time of the last answer
 	variance   time.Duration
 	late       int            // answers in a row that were overdue
 	pending    []pendingProbe // sent and not answered, the oldest first
@@ -129,7 +131,8 @@ func (t *track) answered(now time.Time, round uint64) bool {
 	if i < 0 {
 		return false
 	}
-	t.measure(now.Sub(t.pending[i].sent), t.pending[i].overdue)
+	t.latest = now.Sub(t.pending[i].sent)
+	t.measure(t.latest, t.pending[i].overdue)
 	t.health.Answered++
 	t.lastAnswer = now
 	t.pending = slices.Delete(t.pending, 0, i+1)
@@ -208,6 +211,7 @@ func (p *prober) setUDP(now time.Time, endpoints []netip.AddrPort) {
 
 // setRelay says that a relay stream is there, new, or gone.
 func (p *prober) setRelay(now time.Time, present bool) {
+	p.near = false
 	if present {
 		p.relay.configure(now)
 	} else {
@@ -245,7 +249,7 @@ func (p *prober) tick(now time.Time) []probe {
 	if p.relay.configured && !now.Before(p.relay.next) {
 		p.round++
 		probes = append(probes, probe{
-			carrier: api.CarrierRelay, sequence: p.round << candidateBits, tunnelMTU: relayMTU,
+			carrier: api.CarrierRelay, sequence: p.round << candidateBits, tunnelMTU: p.relayMTU(),
 		})
 		every := probeEvery
 		if p.active == api.CarrierUDP {
@@ -278,7 +282,9 @@ func (p *prober) udpInterval(now time.Time) time.Duration {
 func (p *prober) answered(now time.Time, name api.CarrierName, answer carrier.Probe) {
 	round := answer.Sequence >> candidateBits
 	if name == api.CarrierRelay {
-		p.relay.answered(now, round)
+		if p.relay.answered(now, round) {
+			p.judgeRelay()
+		}
 		return
 	}
 	candidate := int(answer.Sequence & (1<<candidateBits - 1))
@@ -335,9 +341,27 @@ func (p *prober) udpMTU() int {
 // mtu returns the MTU inside the tunnel over the active carrier.
 func (p *prober) mtu() int {
 	if p.active == api.CarrierRelay {
-		return relayMTU
+		return p.relayMTU()
 	}
 	return p.udpMTU()
+}
+
+// judgeRelay decides after an answer whether the relay is near.
+func (p *prober) judgeRelay() {
+	switch {
+	case p.relay.latest <= nearRTT:
+		p.near = true
+	case p.relay.rtt >= farRTT:
+		p.near = false
+	}
+}
+
+// relayMTU returns the MTU inside the tunnel over the relay.
+func (p *prober) relayMTU() int {
+	if p.near {
+		return nearRelayMTU
+	}
+	return relayMTU
 }
 
 // report returns the health of both carriers.

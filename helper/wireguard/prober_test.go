@@ -257,3 +257,32 @@ func TestProberMTU(t *testing.T) {
 		t.Errorf("over the relay: %d", w.prober.mtu())
 	}
 }
+
+// Large packets are for a relay that is near, until what waits in front of the probes says otherwise.
+func TestProberRelayMTU(t *testing.T) {
+	w := newWorld(20 * time.Millisecond)
+	w.relay = true
+	w.prober.active = api.CarrierRelay
+	w.prober.setRelay(w.now, true)
+	for _, step := range []struct {
+		what string
+		rtt  time.Duration
+		want int
+	}{
+		{"far", 20 * time.Millisecond, relayMTU},
+		{"near", nearRTT, nearRelayMTU},
+		{"near, a little held up", 20 * time.Millisecond, nearRelayMTU},
+		{"held up", 4 * farRTT, relayMTU},
+		{"near again", time.Millisecond, nearRelayMTU},
+	} {
+		w.rtt = step.rtt
+		w.run(10 * time.Second)
+		if got := w.prober.mtu(); got != step.want {
+			t.Errorf("%s: %d, want %d", step.what, got, step.want)
+		}
+	}
+	w.prober.setRelay(w.now, true)
+	if got := w.prober.mtu(); got != relayMTU {
+		t.Errorf("another stream: %d", got)
+	}
+}
