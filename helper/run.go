@@ -55,6 +55,9 @@ func serve(ctx context.Context, socket, state, policy string, log *slog.Logger) 
 	if err != nil {
 		return errors.Join(err, journal.Close())
 	}
+	if err := osservice.Ready(); err != nil {
+		return errors.Join(err, listener.Close(), journal.Close())
+	}
 	s := server.New(server.Options{
 		Version: version,
 		Machine: machine{tunnel.NewMachine(log)},

@@ -3,6 +3,7 @@
 package osservice
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,6 +34,7 @@ func TestUnitFitsTheLayout(t *testing.T) {
 		"ExecStart=" + Files.Program + " run",
 		"StateDirectory=" + filepath.Base(Files.State),
 		"RuntimeDirectory=fairlead",
+		"Type=notify",
 		"Restart=always",
 		"NoNewPrivileges=yes",
 		"ProtectSystem=strict",
@@ -80,3 +82,28 @@ func TestReplaceWithIsWholeOrNothing(t *testing.T) {
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+
+// TestReadyTellsSystemd listens where systemd would.
+func TestReadyTellsSystemd(t *testing.T) {
+	if err := Ready(); err != nil {
+		t.Errorf("without systemd: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "notify")
+	listener, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	if err := Ready(); err != nil {
+		t.Fatal(err)
+	}
+	message := make([]byte, 64)
+	n, err := listener.Read(message)
+	if err != nil || string(message[:n]) != "READY=1" {
+		t.Errorf("got %q, %v", message[:n], err)
+	}
+	if _, there := os.LookupEnv("NOTIFY_SOCKET"); there {
+		t.Error("programs that are started later would be taken for the service")
+	}
+}

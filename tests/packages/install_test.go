@@ -67,6 +67,7 @@ func runsAsTheUnitSays(t *testing.T, s *cluster.System) {
 	says(t, s, "root", "readlink /proc/$(systemctl show -P MainPID fairlead-helper)/exe; systemctl show -P NRestarts fairlead-helper", "/usr/sbin/fairlead-helper\n0")
 	// CAP_CHOWN 0, DAC_OVERRIDE 1, FOWNER 3, NET_BIND_SERVICE 10, NET_ADMIN 12, NET_RAW 13 (linux/capability.h); filter mode 2.
 	says(t, s, "root", "cat /proc/$(systemctl show -P MainPID fairlead-helper)/status", "CapBnd:\t000000000000340b", "NoNewPrivs:\t1", "Seccomp:\t2")
+	says(t, s, "root", "systemctl show -P Type fairlead-helper; systemctl restart fairlead-helper && test -S /run/fairlead/helper.sock && echo it listens", "notify\nit listens")
 	says(t, s, "root", "nsenter --mount --target $(systemctl show -P MainPID fairlead-helper) sh -c 'touch /usr/x; ls /home/dev'", "Read-only file system")
 	says(t, s, "root", "cat /etc/fairlead/helper.json; getent group fairlead; stat -c %a /run/fairlead /var/lib/fairlead", `"fairlead"`, "fairlead:x:", "755\n700")
 }
