@@ -49,10 +49,10 @@ desktop: frontend bin/fairlead ## Build the window, bin/fairlead-desktop, beside
 	CGO_ENABLED=1 go build $(GOFLAGS) -tags desktop,production,webkit2_41 -ldflags '$(LDFLAGS)' -o bin/fairlead-desktop .
 
 .PHONY: packages
-# TARGETS='linux-amd64 …' limits it; build/packages/build.sh says which there are.
-packages: frontend ## .deb and .rpm, in dist/
+# TARGETS='linux-amd64 …' limits it; build/packages/build.sh says which there are. WINTUN_ZIP=… goes into the installer for Windows.
+packages: frontend ## For Linux, Windows and macOS, in dist/
 	@build/install-deps.sh packages
-	@build/packages/build.sh '$(VERSION)' $(TARGETS)
+	@WINTUN_ZIP='$(WINTUN_ZIP)' build/packages/build.sh '$(VERSION)' $(TARGETS)
 
 .PHONY: generate
 generate: ## Regenerate what is generated: deepcopy, CRDs, golden files

@@ -49,8 +49,8 @@ stage_unit() { go_stage unit -race -timeout 15m ./agent/... ./app/... ./backend/
 stage_programs() { command_stage programs make --no-print-directory build; }
 stage_privileged() { go_stage privileged -race -timeout 10m ./tests/privileged/...; }
 stage_cluster() { go_stage cluster -timeout 20m ./tests/cluster/... ./tests/shop/...; }
-# The packages of this machine's architecture, on a laptop under systemd, SysV init and rpm.
-stage_packages() { go_stage packages -timeout 15m ./tests/packages/...; }
+# The packages of this machine's architecture, on a laptop under systemd, SysV init and rpm; those of other systems are looked into.
+stage_packages() { go_stage packages -timeout 30m ./tests/packages/...; }
 stage_e2e() { go_stage e2e -timeout 40m -p 1 ./tests/e2e/...; }
 
 started=$SECONDS

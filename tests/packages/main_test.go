@@ -12,13 +12,15 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/fairlead-dev/fairlead/tests/cluster"
 )
 
 const (
 	version  = "0.1.0"
 	revision = "1" // of the packages
-	setUp    = 10 * time.Minute
+	setUp    = 20 * time.Minute
 )
 
 // What TestMain makes for all tests.
@@ -33,15 +35,19 @@ func run(m *testing.M) int {
 	ctx, cancel := context.WithTimeout(context.Background(), setUp)
 	defer cancel()
 	defer func() { os.RemoveAll(dist) }()
-	if err := prepare(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
+	prepared := prepare(ctx)
 	defer func() {
+		if testbed == nil {
+			return
+		}
 		if err := testbed.Down(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, "take the cluster down:", err)
 		}
 	}()
+	if prepared != nil {
+		fmt.Fprintln(os.Stderr, prepared)
+		return 1
+	}
 	if err := testbed.LoadAgent(ctx, version); err != nil {
 		fmt.Fprintln(os.Stderr, "load the gateway's image:", err)
 		return 1
@@ -49,8 +55,8 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// prepare builds the packages and brings a cluster up.
-func prepare(ctx context.Context) (err error) {
+// prepare builds the packages, and brings a cluster up while those that nothing is installed from are still being made.
+func prepare(ctx context.Context) error {
 	root, err := cluster.FindRoot()
 	if err != nil {
 		return err
@@ -59,18 +65,38 @@ func prepare(ctx context.Context) (err error) {
 	if dist, err = os.MkdirTemp(filepath.Join(root, ".cluster"), "dist-"); err != nil {
 		return err
 	}
-	for _, args := range [][]string{
-		{"make", "--no-print-directory", "build", "VERSION=" + version},
-		{"build/packages/build.sh", version, "linux-" + runtime.GOARCH},
-	} {
+	call := func(args ...string) error {
 		command := exec.CommandContext(ctx, args[0], args[1:]...)
 		command.Dir, command.Env = root, append(os.Environ(), "DIST="+dist)
 		if output, err := command.CombinedOutput(); err != nil {
 			return fmt.Errorf("%v: %w\n%s", args, err, output)
 		}
+		return nil
 	}
-	testbed, err = cluster.Up(ctx, cluster.Config{Name: "packages", Root: root, Progress: os.Stderr})
-	return err
+	if err := call("make", "--no-print-directory", "build", "VERSION="+version); err != nil {
+		return err
+	}
+	var work errgroup.Group
+	work.Go(func() error { return call("build/packages/build.sh", version, "windows-amd64", "macos-arm64") })
+	work.Go(func() error {
+		if err := call("build/packages/build.sh", version, "linux-"+runtime.GOARCH); err != nil {
+			return err
+		}
+		up, err := cluster.Up(ctx, cluster.Config{Name: "packages", Root: root, Progress: os.Stderr})
+		testbed = up
+		return err
+	})
+	return work.Wait()
+}
+
+// root is the folder of this checkout.
+func root(t *testing.T) string {
+	t.Helper()
+	folder, err := cluster.FindRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder
 }
 
 // deb and rpm are the files of a package.

@@ -229,6 +229,9 @@ Section Uninstall
 	RMDir /r "$APPDATA\fairlead"
 	RMDir /r "$APPDATA\fairlead-desktop.exe" ; what the web view keeps
 	RMDir /r "$LOCALAPPDATA\fairlead"
+	RMDir /r "$PROFILE\.local\state\fairlead"
+	RMDir "$PROFILE\.local\state" ; if nobody else uses it
+	RMDir "$PROFILE\.local"
 	settings_done:
 	ClearErrors
 SectionEnd
