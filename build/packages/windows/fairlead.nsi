@@ -95,6 +95,7 @@ Var WindowRan ; 0 if the window ran and was ended
 
 Function .onInit
 	!insertmacro Begin
+	StrCpy $INSTDIR "$PROGRAMFILES64\Fairlead" ; also if /D= names another
 FunctionEnd
 
 Function un.onInit
