@@ -200,7 +200,7 @@ func names(s localapi.Status) string {
 	if s.DNS.Mode == "" && s.DNS.ClusterDomain == "" {
 		return ""
 	}
-	text := "SERVICE, SERVICE.NAMESPACE and *." + s.DNS.ClusterDomain
+	text := "SERVICE, SERVICE.NAMESPACE and *." + strings.Join(append([]string{s.DNS.ClusterDomain}, s.DNS.Domains...), ", *.")
 	if s.DNS.Mode != "" {
 		text += " through " + resolverName(s.DNS.Mode)
 	}

@@ -164,7 +164,7 @@ func checkNamespace(ctx context.Context, access *cluster.Access) Check {
 	case err != nil:
 		return failed("namespace", err)
 	case there:
-		return ok("namespace", "%s is there", name)
+		return ok("namespace", "the namespace %s is there", name)
 	}
 	all, err := access.Namespaces(ctx)
 	if err != nil {

@@ -136,7 +136,7 @@ func TestRun(t *testing.T) {
 		{"gateway too old", well, with(podsPath, gatewayPod(true, "agent:0.0.3@sha256:0")), session.Status{}, "gateway-version", Fail, "too old"},
 		{"rights", well, good, session.Status{}, "rights", OK, "namespace fairlead"},
 		{"rights missing", well, with(accessPath, denied), session.Status{}, "rights", Fail, "kubectl create rolebinding fairlead-connect-jo"},
-		{"namespace", well, good, session.Status{}, "namespace", OK, "default is there"},
+		{"namespace", well, good, session.Status{}, "namespace", OK, "the namespace default is there"},
 		{"no namespace", well, notFound, session.Status{}, "namespace", Fail, "The cluster has: shop."},
 		{"connected to another context", well, good, session.Status{State: session.Connected, Context: "prod", User: "jo"}, "connection", Skip, "connected to prod as jo, not to test"},
 		{"connected to another server", well, good, session.Status{State: session.Connected, Context: "test", Server: "https://other"}, "connection", Skip, "not to test at http"},

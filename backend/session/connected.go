@@ -319,6 +319,9 @@ func (l *link) describe(fresh bool) Status {
 	s.Received, s.Sent = l.status.Received, l.status.Sent
 	s.Gateway.Pod, s.Gateway.Version = l.answer.Relay.Pod, l.answer.Version
 	s.DNS = DNSStatus{Mode: l.status.DNS.Mode, Healthy: l.status.DNS.Healthy, Detail: l.status.DNS.Detail, ClusterDomain: l.answer.Domain}
+	if l.tunnel.DNS != nil {
+		s.DNS.Domains = l.tunnel.DNS.Domains
+	}
 	if !fresh { // whatever the helper saw last: the cluster's DNS is behind the tunnel
 		s.DNS.Healthy, s.DNS.Detail = false, "nothing gets through to the cluster"
 	}

@@ -38,7 +38,7 @@ func TestConnectAndDisconnect(t *testing.T) {
 	if !slices.Equal(tunnel.Routes, prefixes("10.96.0.0/16", "10.244.0.0/17")) || tunnel.DNS.Namespace != "shop" || tunnel.Peer.PublicKey != "key" || tunnel.Carrier != api.CarrierUDP {
 		t.Errorf("brought up %+v", tunnel)
 	}
-	if !slices.Equal(tunnel.DNS.Domains, []string{"db.example.com"}) || !slices.Equal(tunnel.DNS.Exclude, []string{"web.dev"}) {
+	if !slices.Equal(s.DNS.Domains, []string{"db.example.com"}) || !slices.Equal(tunnel.DNS.Domains, []string{"db.example.com"}) || !slices.Equal(tunnel.DNS.Exclude, []string{"web.dev"}) {
 		t.Errorf("names are resolved by %+v", tunnel.DNS)
 	}
 	if err := w.manager.Disconnect(t.Context()); err != nil {

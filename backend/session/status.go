@@ -112,4 +112,6 @@ type DNSStatus struct {
 	Healthy       bool   `json:"healthy"`
 	Detail        string `json:"detail,omitempty"`
 	ClusterDomain string `json:"clusterDomain,omitempty"`
+	// Domains are those that the user has named besides.
+	Domains []string `json:"domains,omitempty"`
 }

@@ -107,7 +107,7 @@ func connected(name, namespace string) localapi.Status {
 		Mappings: []session.Mapping{{
 			Range: netip.MustParsePrefix("172.17.0.0/16"), Mapped: netip.MustParsePrefix("198.18.0.0/16"), Because: "docker0 has 172.17.0.0/16",
 		}},
-		DNS:    session.DNSStatus{Mode: "systemd-resolved", Healthy: true, ClusterDomain: "cluster.local"},
+		DNS:    session.DNSStatus{Mode: "systemd-resolved", Healthy: true, ClusterDomain: "cluster.local", Domains: []string{"db.example.net"}},
 		Device: "fairlead0", MTU: 1400, Received: 5 << 20, Sent: 71 << 10,
 		Notes: []string{"the pods' range was observed, not reported by the cluster"},
 	}

@@ -38,6 +38,7 @@ export interface DNSStatus {
   healthy: boolean
   detail?: string
   clusterDomain?: string
+  domains?: string[]
 }
 
 export interface InterceptWorkload {

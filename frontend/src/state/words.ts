@@ -125,7 +125,7 @@ function dns({ dns: d, state }: Status): Omit<Detail, 'name'> {
   const resolve = d.healthy && state !== 'reconnecting' // the gateway, which nothing reaches then, answers for them
   return {
     value: resolve ? 'Names of the cluster resolve' : `Names of the cluster do not resolve${d.healthy ? ' at the moment' : ''}`,
-    more: [sentence(d.detail ?? ''), `Set up through ${resolvers[d.mode] ?? d.mode}${d.clusterDomain ? `, for ${d.clusterDomain}` : ''}.`].filter(Boolean).join(' '),
+    more: [sentence(d.detail ?? ''), `Set up through ${resolvers[d.mode] ?? d.mode}${d.clusterDomain ? `, for ${[d.clusterDomain, ...(d.domains ?? [])].join(', ')}` : ''}.`].filter(Boolean).join(' '),
     warn: !resolve,
   }
 }
