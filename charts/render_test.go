@@ -3,7 +3,6 @@
 package charts_test
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,9 +16,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairlead-dev/fairlead/charts"
+	"github.com/fairlead-dev/fairlead/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // render gives the chart's objects for some values, in the order of their files.
 func render(t *testing.T, values map[string]any) (string, error) {
@@ -63,19 +61,7 @@ func TestRender(t *testing.T) {
 			if name != "defaults" { // The CRDs are the same everywhere: they are in one golden file.
 				got = withoutCRDs(got)
 			}
-			golden := filepath.Join("testdata", name+".golden.yaml")
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("rendered chart differs from %s; if that is meant, run: go test ./charts -update", golden)
-			}
+			golden.Compare(t, filepath.Join("testdata", name+".golden.yaml"), got)
 		})
 	}
 }

@@ -4,9 +4,7 @@ package injector
 
 import (
 	"errors"
-	"flag"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -17,9 +15,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
+	"github.com/fairlead-dev/fairlead/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write what is found to testdata")
 
 var settings = Settings{
 	Image: "registry.test/sidecar:1.2.3", PullPolicy: corev1.PullIfNotPresent, Pin: "cGlu",
@@ -44,25 +41,13 @@ func quantities(cpu, memory string) corev1.ResourceList {
 	return corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)}
 }
 
-func golden(t *testing.T, name string, object any) {
+func compare(t *testing.T, name string, object any) {
 	t.Helper()
 	got, err := yaml.Marshal(object)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join("testdata", name+".yaml")
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", file, diff)
-	}
+	golden.Compare(t, filepath.Join("testdata", name+".yaml"), string(got))
 }
 
 func TestEphemeral(t *testing.T) {
@@ -73,7 +58,7 @@ func TestEphemeral(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, "ephemeral-"+string(mode), container)
+		compare(t, "ephemeral-"+string(mode), container)
 	}
 }
 
@@ -95,7 +80,7 @@ func TestNative(t *testing.T) {
 			if diff := cmp.Diff(before, c.pod); diff != "" {
 				t.Errorf("the pod that was passed changed:\n%s", diff)
 			}
-			golden(t, "native-"+name, pod)
+			compare(t, "native-"+name, pod)
 			if _, again, err := settings.Native(pod, c.mode); again || err != nil {
 				t.Errorf("it got a second one, error %v", err)
 			}

@@ -3,16 +3,14 @@
 package redirect
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/cilium/ebpf/asm"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"github.com/fairlead-dev/fairlead/tests/golden"
+)
 
 // TestPrograms compares what the kernel is given with what was looked at: testdata/*.txt.
 func TestPrograms(t *testing.T) {
@@ -20,20 +18,7 @@ func TestPrograms(t *testing.T) {
 		"lookup": lookupInstructions(), "egress-ethernet": egressInstructions(14), "egress-plain": egressInstructions(0),
 	} {
 		t.Run(name, func(t *testing.T) {
-			file := filepath.Join("testdata", name+".txt")
-			got := fmt.Sprintf("%v", instructions)
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("the program is another than in %s (-update rewrites it):\n%s", file, got)
-			}
+			golden.Compare(t, filepath.Join("testdata", name+".txt"), fmt.Sprintf("%v", instructions))
 		})
 	}
 }

@@ -3,15 +3,14 @@
 package autostart
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "write the golden files")
+	"github.com/fairlead-dev/fairlead/tests/golden"
+)
 
 func TestPlans(t *testing.T) {
 	home := filepath.FromSlash("/home/ada")
@@ -33,19 +32,7 @@ func TestPlans(t *testing.T) {
 			if v := plan.Value; v != nil {
 				got = strings.Join([]string{"key: " + v.Key, "name: " + v.Name, "text: " + v.Text, ""}, "\n")
 			}
-			file := filepath.Join("testdata", test.name+".txt")
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("got:\n%s\nwant (go test -update writes it):\n%s", got, want)
-			}
+			golden.Compare(t, filepath.Join("testdata", test.name+".txt"), got)
 		})
 	}
 	if _, err := For("linux", Folders{Home: home}, "/tmp/a\nExec=evil"); err == nil {

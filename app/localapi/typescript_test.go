@@ -4,10 +4,8 @@ package localapi
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"net/netip"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,9 +16,8 @@ import (
 	"github.com/fairlead-dev/fairlead/backend/diagnostics"
 	"github.com/fairlead-dev/fairlead/backend/session"
 	"github.com/fairlead-dev/fairlead/backend/settings"
+	"github.com/fairlead-dev/fairlead/tests/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite golden files")
 
 // typesFile are the types of this API as the page sees them.
 const typesFile = "../../frontend/src/api/types.ts"
@@ -55,14 +52,7 @@ func TestThePageHasTheTypesOfTheAPI(t *testing.T) {
 		w.typeOf(t, root)
 	}
 	got := "// SPDX-License-Identifier: Apache-2.0\n// Made of the Go types by: go test ./app/localapi -run Types -update\n" + w.text.String()
-	if *update {
-		if err := os.WriteFile(typesFile, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want, err := os.ReadFile(typesFile); err != nil || got != string(want) {
-		t.Errorf("%s is not what the Go types say (%v); run: go test ./app/localapi -run Types -update", typesFile, err)
-	}
+	golden.Compare(t, typesFile, got)
 }
 
 // typeWriter writes declarations of TypeScript, each type once, after those that it needs.

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/fairlead-dev/fairlead/tests/golden"
 )
 
 // sizes are those of panels: 16, 22 and 24, and 32 where the screen is dense.
@@ -20,7 +22,7 @@ var sizes = []int{16, 22, 24, 32, 48}
 func TestIconsLookAsTheyDid(t *testing.T) {
 	got := sheet()
 	file := filepath.Join("testdata", "icons.png")
-	if *update {
+	if golden.Updating() {
 		content, err := PNG(got)
 		if err != nil {
 			t.Fatal(err)

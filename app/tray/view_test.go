@@ -3,9 +3,7 @@
 package tray
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,9 +12,8 @@ import (
 	"github.com/fairlead-dev/fairlead/app/localapi"
 	"github.com/fairlead-dev/fairlead/backend/problem"
 	"github.com/fairlead-dev/fairlead/backend/session"
+	"github.com/fairlead-dev/fairlead/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func contextsNamed(names ...string) []localapi.Context {
 	var all []localapi.Context
@@ -70,20 +67,7 @@ func TestShow(t *testing.T) {
 		{"failed", State{failed, three}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := text(Show(test.state))
-			file := filepath.Join("testdata", test.name+".txt")
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("got:\n%s\nwant (go test -update writes it):\n%s", got, want)
-			}
+			golden.Compare(t, filepath.Join("testdata", test.name+".txt"), text(Show(test.state)))
 		})
 	}
 }

@@ -4,37 +4,23 @@ package cluster
 
 import (
 	"encoding/json"
-	"flag"
-	"os"
 	"testing"
 
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairlead-dev/fairlead/tests/golden"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden compares what is shown with a file.
-func golden(t *testing.T, file string, value any) {
+// compare compares what is shown with a file.
+func compare(t *testing.T, file string, value any) {
 	t.Helper()
 	got, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
-	got = append(got, '\n')
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != string(want) {
-		t.Errorf("%s differs; run with -update if that is meant:\n%s", file, got)
-	}
+	golden.Compare(t, file, string(got)+"\n")
 }
 
 func template(app string, ports ...core.ContainerPort) core.PodTemplateSpec {
@@ -96,5 +82,5 @@ func TestWorkloads(t *testing.T) {
 		},
 		services: []core.Service{service("shop", "catalog", "catalog"), service("shop", "b-catalog", "catalog"), headless(service("shop", "c-catalog", "catalog")), service("other", "catalog", "catalog"), {ObjectMeta: named("shop", "external")}},
 	}
-	golden(t, "testdata/workloads.json", found.workloads())
+	compare(t, "testdata/workloads.json", found.workloads())
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,9 +18,8 @@ import (
 
 	"github.com/fairlead-dev/fairlead/backend/cluster"
 	"github.com/fairlead-dev/fairlead/backend/problem"
+	"github.com/fairlead-dev/fairlead/tests/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite golden files")
 
 // fakeReader is a cluster from a file.
 type fakeReader struct {
@@ -136,21 +134,8 @@ func TestResolve(t *testing.T) {
 			for _, note := range env.Notes {
 				fmt.Fprintf(&got, "note: %s\n", note)
 			}
-			compare(t, strings.TrimSuffix(file, ".yaml")+".golden", got.String())
+			golden.Compare(t, strings.TrimSuffix(file, ".yaml")+".golden", got.String())
 		})
-	}
-}
-
-func compare(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil || string(want) != got {
-		t.Errorf("%s (%v): got\n%s", file, err, got)
 	}
 }
 
@@ -217,7 +202,7 @@ func TestRender(t *testing.T) {
 		for _, m := range left {
 			got += fmt.Sprintf("left out %s: %s\n", m.Name, m.Why)
 		}
-		compare(t, "testdata/render."+string(format), got)
+		golden.Compare(t, "testdata/render."+string(format), got)
 	}
 	text, _, _ := Render(JSON, awkward)
 	var read map[string]string

@@ -3,10 +3,8 @@
 package intercept
 
 import (
-	"flag"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,9 +16,8 @@ import (
 	"github.com/fairlead-dev/fairlead/agent/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/backend/cluster"
 	"github.com/fairlead-dev/fairlead/backend/problem"
+	"github.com/fairlead-dev/fairlead/tests/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite golden files")
 
 // TestPreview compares what is said of intercepts of the fake cluster's deployment with testdata/preview/NAME.golden.
 func TestPreview(t *testing.T) {
@@ -107,7 +104,7 @@ func TestPreview(t *testing.T) {
 			if after := len(w.cluster.all()); after != before {
 				t.Errorf("the preview made an intercept")
 			}
-			golden(t, filepath.Join("testdata", "preview", name+".golden"), readable(p))
+			golden.Compare(t, filepath.Join("testdata", "preview", name+".golden"), readable(p))
 		})
 	}
 }
@@ -140,22 +137,6 @@ func readable(p Preview) string {
 		}
 	}
 	return b.String()
-}
-
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil || string(want) != got {
-		t.Errorf("%s differs (%v), got\n%s", file, err, got)
-	}
 }
 
 func TestAPreviewsKeyIsTheOneToAskWith(t *testing.T) {

@@ -3,16 +3,14 @@
 package routes
 
 import (
-	"flag"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "write the golden files anew")
+	"github.com/fairlead-dev/fairlead/tests/golden"
+)
 
 func addrs(texts ...string) []netip.Addr {
 	var list []netip.Addr
@@ -93,7 +91,7 @@ func TestGolden(t *testing.T) {
 		{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("192.168.1.1"), Through: "en0"},
 		{Prefix: netip.MustParsePrefix("::/0"), Via: netip.MustParseAddr("fe80::1%en0"), Through: "en0"},
 	})
-	for _, golden := range []struct {
+	for _, plan := range []struct {
 		file  string
 		lines []string
 	}{
@@ -102,21 +100,8 @@ func TestGolden(t *testing.T) {
 		{"macos.golden", commands(located)},
 		{"macos-removed.golden", commands(removal(nil, located))},
 	} {
-		t.Run(golden.file, func(t *testing.T) {
-			path := filepath.Join("testdata", golden.file)
-			got := strings.Join(golden.lines, "\n") + "\n"
-			if *update {
-				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("got:\n%s\nwant:\n%s", got, want)
-			}
+		t.Run(plan.file, func(t *testing.T) {
+			golden.Compare(t, filepath.Join("testdata", plan.file), strings.Join(plan.lines, "\n")+"\n")
 		})
 	}
 }

@@ -4,8 +4,11 @@ package splitdns
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fairlead-dev/fairlead/tests/golden"
 )
 
 func TestPlanOfResolved(t *testing.T) {
@@ -16,12 +19,12 @@ func TestPlanOfResolved(t *testing.T) {
 	}
 	p.port = 5301
 	fmt.Fprintln(&b, planResolvedServers(7, p))
-	golden(t, "resolved.txt", b.String())
+	golden.Compare(t, filepath.Join("testdata", "resolved.txt"), b.String())
 }
 
 func TestPlanOfDnsmasq(t *testing.T) {
 	p := testPlan()
-	golden(t, "dnsmasq.conf", string(planDnsmasq(p)))
+	golden.Compare(t, filepath.Join("testdata", "dnsmasq.conf"), string(planDnsmasq(p)))
 	p.port = 5301
 	if text := string(planDnsmasq(p)); !strings.Contains(text, "server=/svc/198.19.0.3#5301\n") {
 		t.Errorf("the port is missing:\n%s", text)

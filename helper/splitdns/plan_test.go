@@ -3,44 +3,23 @@
 package splitdns
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/fairlead-dev/fairlead/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden compares text with a file in testdata.
-func golden(t *testing.T, name, text string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text != string(want) {
-		t.Errorf("%s differs; run the test with -update and look at the change. Got:\n%s", path, text)
-	}
-}
 
 func testPlan() plan {
 	c := testConfig()
 	return newPlan(c, c.Addresses, dnsPort)
 }
 
-func TestPlan(t *testing.T) { golden(t, "plan.txt", testPlan().String()) }
+func TestPlan(t *testing.T) {
+	golden.Compare(t, filepath.Join("testdata", "plan.txt"), testPlan().String())
+}
 
 func TestPlanOfResolverFiles(t *testing.T) {
 	p := testPlan()
@@ -49,7 +28,7 @@ func TestPlanOfResolverFiles(t *testing.T) {
 	for _, file := range planResolverFiles(p, p.domains) {
 		fmt.Fprintf(&b, "== %s\n%s", file.path, file.content)
 	}
-	golden(t, "resolver-files.txt", b.String())
+	golden.Compare(t, filepath.Join("testdata", "resolver-files.txt"), b.String())
 }
 
 func TestPlanOfNRPT(t *testing.T) {
@@ -61,7 +40,7 @@ func TestPlanOfNRPT(t *testing.T) {
 	for _, value := range append(planInterfaceSearch("{0000}", p), planNRPT(nrptLocal, p)...) {
 		fmt.Fprintln(&b, value)
 	}
-	golden(t, "nrpt.txt", b.String())
+	golden.Compare(t, filepath.Join("testdata", "nrpt.txt"), b.String())
 }
 
 func TestResolvConf(t *testing.T) {
@@ -71,7 +50,7 @@ func TestResolvConf(t *testing.T) {
 	if len(before.servers) != 2 || before.servers[1].String() != "[2001:db8::53]:53" {
 		t.Errorf("servers %v", before.servers)
 	}
-	golden(t, "resolv.conf", string(renderResolvConf(testPlan(), before)))
+	golden.Compare(t, filepath.Join("testdata", "resolv.conf"), string(renderResolvConf(testPlan(), before)))
 }
 
 // FuzzResolvConf holds that whatever a machine's file says, ours says where we are and is read back as it is meant.

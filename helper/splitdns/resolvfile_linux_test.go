@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fairlead-dev/fairlead/helper/restore"
+	"github.com/fairlead-dev/fairlead/tests/golden"
 )
 
 const original = "# by hand\nnameserver 192.0.2.53\nsearch corp.example\n\n"
@@ -89,7 +90,7 @@ func TestFileComesBackByteForByte(t *testing.T) {
 	}
 	f := m.system(t)
 	apply(t, f, testPlan())
-	golden(t, "resolv.conf-applied", m.read(t))
+	golden.Compare(t, filepath.Join("testdata", "resolv.conf-applied"), m.read(t))
 	if got := f.upstreams(); len(got) != 1 || got[0] != netip.MustParseAddrPort("192.0.2.53:53") {
 		t.Errorf("upstreams %v", got)
 	}

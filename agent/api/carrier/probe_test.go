@@ -6,16 +6,14 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
-	"flag"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"golang.org/x/crypto/curve25519"
-)
 
-var update = flag.Bool("update", false, "write golden files")
+	"github.com/fairlead-dev/fairlead/tests/golden"
+)
 
 func key(b byte) [32]byte { return [32]byte(bytes.Repeat([]byte{b}, 32)) }
 
@@ -45,20 +43,7 @@ func TestProbeRoundTrip(t *testing.T) {
 // The bytes on the wire are a contract between versions.
 func TestProbeOnTheWire(t *testing.T) {
 	b := AppendProbe(nil, Probe{Kind: ProbeReply, Size: 64, TunnelMTU: 1280, Hint: PeerHint(key(7)), Sequence: 0x0102030405060708}, key(9))
-	got := hex.Dump(b)
-	path := filepath.Join("testdata", "probe.golden")
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("got\n%swant\n%s", got, want)
-	}
+	golden.Compare(t, filepath.Join("testdata", "probe.golden"), hex.Dump(b))
 }
 
 // Both ends derive the same key, each from its private and the other's public key.
