@@ -308,7 +308,8 @@ func (o *Observer) begin(protocol string, at time.Time) *exchange {
 	return e
 }
 
-// count counts bytes of an exchange, and brings its Record up to date now and then.
+// count counts bytes of an exchange, and brings its Record up to date now and then. Of a request that was passed on unseen, the
+// answer may have ended before its bytes are counted.
 func (o *Observer) count(e *exchange, n uint64, in bool) {
 	if e == nil {
 		return
@@ -318,7 +319,7 @@ func (o *Observer) count(e *exchange, n uint64, in bool) {
 	} else {
 		e.record.Sent += n
 	}
-	if now := time.Now(); now.Sub(e.refreshed) >= refreshEvery {
+	if now := time.Now(); now.Sub(e.refreshed) >= refreshEvery || !e.record.Open {
 		e.refreshed = now
 		o.log.update(&e.record)
 	}

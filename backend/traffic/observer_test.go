@@ -147,6 +147,20 @@ func TestAHeadTooLongMakesTheFlowPlain(t *testing.T) {
 	}
 }
 
+// TestAnAnswerMayComeBeforeItsRequestIsCounted: what is passed on unseen is counted afterwards, and a program may be quicker.
+func TestAnAnswerMayComeBeforeItsRequestIsCounted(t *testing.T) {
+	log := NewLog()
+	o := log.Observe(Flow{HTTP: true})
+	head := "POST / HTTP/1.1\r\nHost: api\r\nContent-Length: 100000\r\n\r\n"
+	o.In([]byte(head))
+	o.Out([]byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+	o.InPassed(100000)
+	w := watcher{log: log, allowance: Kept, filled: time.Now()}
+	if got := w.next(time.Now()).Records; len(got) != 1 || got[0].Received != uint64(len(head)+100000) || got[0].Open {
+		t.Errorf("recorded %+v", got)
+	}
+}
+
 func TestAFlowOfChosenRequestsWithoutAnyIsNothing(t *testing.T) {
 	if got := show(nil, 1, Flow{HTTP: true}, true); len(got) != 0 {
 		t.Errorf("got %q", got)
