@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
 	"github.com/fairlead-dev/fairlead/backend/traffic"
@@ -22,7 +23,7 @@ import (
 // recorded waits until the records of a listener are as wanted; an open one never is.
 func recorded(t *testing.T, l *listener, want ...string) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	known, got := map[uint64]string{}, ""
 	for batch := range l.records.Watch(ctx, "") {

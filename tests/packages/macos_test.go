@@ -4,7 +4,6 @@ package packages
 
 import (
 	"debug/macho"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,27 +11,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/fairlead-dev/fairlead/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-// golden compares a text with a file of testdata.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s: got:\n%s\nwant (go test -update writes it):\n%s", name, got, want)
-	}
-}
 
 const bundleName = "fairlead-" + version + "-macos-arm64-without-window"
 
@@ -49,7 +30,7 @@ func TestTheBundle(t *testing.T) {
 		times[fields[3]+fields[4]] = true
 		fmt.Fprintln(&files, fields[0], fields[1], fields[5])
 	}
-	golden(t, "bundle.txt", files.String())
+	golden.Compare(t, filepath.Join("testdata", "bundle.txt"), files.String())
 	if len(times) != 1 {
 		t.Errorf("files are of different times: %v", times)
 	}
@@ -80,7 +61,7 @@ func TestTheBundle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "Info.plist", string(text))
+	golden.Compare(t, filepath.Join("testdata", "Info.plist"), string(text))
 }
 
 // TestABundleIsFinished runs the script for a Mac with programs in place of Apple's, which write down how they are called.
@@ -124,7 +105,7 @@ func TestABundleIsFinished(t *testing.T) {
 				t.Fatal(err)
 			}
 			text := strings.ReplaceAll(string(called), folder, "FOLDER")
-			golden(t, name, regexp.MustCompile(`\S*/tmp\.\w+`).ReplaceAllString(text, "STAGE"))
+			golden.Compare(t, filepath.Join("testdata", name), regexp.MustCompile(`\S*/tmp\.\w+`).ReplaceAllString(text, "STAGE"))
 		})
 	}
 }
