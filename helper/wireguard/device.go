@@ -202,6 +202,9 @@ func (d *Device) Close() error {
 	}
 	d.wg.Close()
 	_ = d.wg.SetPrivateKey(device.NoisePrivateKey{}) // forget it
+	if d.bind.datagrams.Load() >= trimBurst {
+		time.AfterFunc(trimClosed, trim)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	clear(d.config.Key[:])

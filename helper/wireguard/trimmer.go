@@ -11,8 +11,10 @@ import (
 const (
 	// trimAfter is for how long there must be (almost) no traffic after a burst before memory is given back.
 	trimAfter = 5 * time.Second
+	// trimClosed is when memory is given back after a Device was closed: nobody refers to it any more then.
+	trimClosed = time.Second
 	// trimBurst is how many datagrams make a burst, trimQuiet how many in trimAfter are almost none.
-	trimBurst = 10_000
+	trimBurst = 2_000
 	trimQuiet = 500
 )
 
