@@ -5,8 +5,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 
@@ -27,6 +29,7 @@ type fake struct {
 	status  localapi.Status
 	changed chan struct{}
 	closed  bool
+	watched int // how often it has been, so far
 
 	left chan struct{} // closed and replaced by Leave
 
@@ -113,8 +116,19 @@ func (f *fake) Status() localapi.Status {
 	return f.status
 }
 
+// noteWatched leaves a file "watched-N" for the script when one more watches.
+func (f *fake) noteWatched() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watched++
+	if path := os.Getenv("ASKED"); path != "" {
+		_ = os.WriteFile(filepath.Join(filepath.Dir(path), fmt.Sprintf("watched-%d", f.watched)), nil, 0o600)
+	}
+}
+
 func (f *fake) Watch(ctx context.Context) <-chan localapi.Status {
 	out := make(chan localapi.Status)
+	var begun sync.Once
 	go func() {
 		defer close(out)
 		for {
@@ -129,6 +143,7 @@ func (f *fake) Watch(ctx context.Context) <-chan localapi.Status {
 			case <-ctx.Done():
 				return
 			}
+			begun.Do(f.noteWatched)
 			select {
 			case <-changed:
 			case <-ctx.Done():
