@@ -32,7 +32,7 @@ stage_generate() { command_stage generate tests/generated.sh; }
 # The page is checked and built, then used in a browser; that is a stage of Go tests if it comes to it.
 stage_frontend() {
 	if make --no-print-directory frontend && (cd frontend && npm run --silent check && npm run --silent test); then
-		go_stage frontend -timeout 5m ./tests/browser/...
+		go_stage frontend -timeout 15m ./tests/browser/...
 	else
 		command_stage frontend false
 	fi
