@@ -31,7 +31,7 @@ type kubelet struct {
 
 	mu      sync.Mutex
 	streams []httpstream.Stream
-	paths   []string
+	last    string // method and path of a request
 }
 
 // accept takes a stream, and serves once both are there.
@@ -65,9 +65,23 @@ func (k *kubelet) serve() {
 	io.Copy(data, data) //nolint:errcheck // likewise
 }
 
+// note keeps what was asked for.
+func (k *kubelet) note(r *http.Request) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.last = r.Method + " " + r.URL.Path
+}
+
+// asked is what was asked for last.
+func (k *kubelet) asked() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.last
+}
+
 // overWebSocket serves port-forwards as API servers since 1.30 do.
 func (k *kubelet) overWebSocket(w http.ResponseWriter, r *http.Request) {
-	k.paths = append(k.paths, r.Method+" "+r.URL.Path)
+	k.note(r)
 	upgrader := websocket.Upgrader{Subprotocols: []string{tunnelPrefix + portforward.PortForwardProtocolV1Name}}
 	conn, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
@@ -81,7 +95,7 @@ func (k *kubelet) overWebSocket(w http.ResponseWriter, r *http.Request) {
 
 // overSPDY serves port-forwards as API servers before that, or behind proxies without WebSockets, do.
 func (k *kubelet) overSPDY(w http.ResponseWriter, r *http.Request) {
-	k.paths = append(k.paths, r.Method+" "+r.URL.Path)
+	k.note(r)
 	if websocket.IsWebSocketUpgrade(r) {
 		http.Error(w, "no WebSockets here", http.StatusBadRequest)
 		return
@@ -117,7 +131,7 @@ func TestDialEchoes(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer stream.Close() //nolint:errcheck // the test is over
-			if last := k.paths[len(k.paths)-1]; last != test.want {
+			if last := k.asked(); last != test.want {
 				t.Errorf("asked for %s, want %s", last, test.want)
 			}
 			sent := strings.Repeat("fairlead", 100_000)

@@ -153,7 +153,7 @@ func checkHTTP(t *testing.T, client *http.Client, url, key, want string) {
 		}
 		return string(b)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	big := strings.Repeat("0123456789abcdef", 1<<16)
 	for _, body := range []string{"", "hello", big} {
@@ -216,7 +216,7 @@ func checkHTTP(t *testing.T, client *http.Client, url, key, want string) {
 
 func TestConformanceWebSocket(t *testing.T) {
 	everyWay(t, func(name string) func(net.Listener) { return serveHTTP(full(name)) }, func(t *testing.T, s *stage, key, want string) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		conn, _, err := websocket.Dial(ctx, "ws://"+s.address+"/ws", &websocket.DialOptions{HTTPHeader: http.Header{"X-Fairlead": {key}}})
 		if err != nil {
@@ -309,7 +309,7 @@ func TestReset(t *testing.T) {
 				_ = conn.Close()
 				select {
 				case <-ended:
-				case <-time.After(10 * time.Second):
+				case <-time.After(patience):
 					t.Fatal("the other end was not told")
 				}
 			})

@@ -136,7 +136,7 @@ func TestGRPC(t *testing.T) {
 				address = s.app
 			}
 			client := grpcClient(t, address)
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			ctx = metadata.AppendToOutgoingContext(ctx, "x-many", "1", "x-many", "2")
 			if c.key != "" {

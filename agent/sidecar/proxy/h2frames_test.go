@@ -277,7 +277,7 @@ func TestManyStreams(t *testing.T) {
 	s := newStage(t, serveGRPC("app", limit), serveGRPC("laptop", limit))
 	s.rules(keyed("ann"))
 	client := grpcClient(t, s.address)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var group sync.WaitGroup
 	for i := range 200 {

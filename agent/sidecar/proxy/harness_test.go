@@ -29,6 +29,9 @@ type stage struct {
 
 const testPort = 8080
 
+// patience is how long a test waits for what takes a moment, on a busy machine and with the race detector.
+const patience = time.Minute
+
 // settleEarly is how many requests make a connection steady in tests. TestSteady and TestNeverSteady run tests with others.
 var settleEarly = 1
 
@@ -208,7 +211,7 @@ func dial(t testing.TB, address string) *net.TCPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second)) // a test that hangs says where
+	_ = conn.SetDeadline(time.Now().Add(patience)) // a test that hangs says where
 	return conn.(*net.TCPConn)
 }
 
@@ -228,7 +231,7 @@ func exchangeBytes(t testing.TB, address, send string) string {
 // eventually waits for something that another goroutine brings about.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for until := time.Now().Add(15 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for until := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(until) {
 			t.Fatalf("in vain: %s", what)
 		}

@@ -119,9 +119,9 @@ func TestBackpressure(t *testing.T) {
 				s.flows.wrapped = true
 				s.rules(keyed("ann"))
 				var sent atomic.Int64
-				const size = 64 << 20
+				const size = 64 << 20 // more than the kernel's buffers and ours hold
 				body := &counting{r: io.LimitReader(zeros{}, size), n: &sent}
-				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
 				r, _ := http.NewRequestWithContext(ctx, "POST", "http://"+s.address+"/", body)
 				r.Header.Set("X-Fairlead", key)
