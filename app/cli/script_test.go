@@ -67,7 +67,7 @@ func setUpScript(env *testscript.Env) error {
 	}
 	env.Setenv("ASKED", filepath.Join(env.WorkDir, "asked.json"))
 	env.Defer(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), scriptPatience)
 		defer cancel()
 		client := localapi.NewClient(socket)
 		if err := client.Quit(ctx); err != nil && !errors.Is(err, localapi.ErrNotRunning) {
@@ -99,12 +99,15 @@ func runExits(ts *testscript.TestScript, neg bool, arguments []string) {
 	}
 }
 
+// scriptPatience is how long a script waits for another program, on a busy machine and with the race detector.
+const scriptPatience = 2 * time.Minute
+
 // runAwait is "await FILE": it waits until the file exists.
 func runAwait(ts *testscript.TestScript, neg bool, arguments []string) {
 	if neg || len(arguments) != 1 {
 		ts.Fatalf("usage: await file")
 	}
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(scriptPatience)
 	for {
 		if _, err := os.Stat(ts.MkAbs(arguments[0])); err == nil {
 			return
