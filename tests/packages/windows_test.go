@@ -27,7 +27,7 @@ var installed = []string{"fairlead-desktop.exe", "fairlead-helper.exe", "fairlea
 // TestTheInstallerHasItsFiles unpacks the installer and looks at the programs' headers and resources.
 func TestTheInstallerHasItsFiles(t *testing.T) {
 	folder := t.TempDir()
-	if listed := output(t, "7zz", "l", setup()); !strings.Contains(listed, "SubType = NSIS-3 Unicode 64-bit") || !strings.Contains(listed, "uninstall.exe") {
+	if listed := output(t, "7zz", "l", setup()); !strings.Contains(listed, "Type = Nsis\n") || !strings.Contains(listed, "uninstall.exe") {
 		t.Errorf("not an installer with an uninstaller:\n%s", listed)
 	}
 	output(t, "7zz", "x", "-y", "-o"+folder, setup())
