@@ -77,7 +77,9 @@ func checkFile(setting, file string) error {
 	return nil
 }
 
-func checkDomain(setting, domain string) error { return nameRefused(setting, api.ValidateDomain(domain)) }
+func checkDomain(setting, domain string) error {
+	return nameRefused(setting, api.ValidateDomain(domain))
+}
 
 func checkName(setting, name string) error { return nameRefused(setting, api.ValidateName(name)) }
 
