@@ -127,7 +127,8 @@ func TestMTU(t *testing.T) {
 	s.openRelay()
 	s.await("relay answers", func(st api.Status) bool { return st.Relay.Answered > 0 })
 	s.carry(api.CarrierRelay)
-	s.await("MTU of the relay", func(st api.Status) bool { return st.MTU == 32768 })
+	// It is the larger one as soon as the relay has answered quickly, which a busy machine may put off.
+	s.await("MTU of the relay", func(st api.Status) bool { return st.MTU == 32768 || st.MTU == 65456 })
 	exchange(t, service, 1<<20)
 	s.carry(api.CarrierUDP)
 	s.await("MTU of UDP again", func(st api.Status) bool { return st.MTU == 1424 })
