@@ -15,11 +15,10 @@ import (
 )
 
 // Buffers of a direction of a flow, in bytes. A flow that moves little has a small one; a large one is taken when the small
-// one was filled, and given back when it was not needed. The large one holds less than what the tunnel sends the laptop as one
-// packet: of what is written as more, the little that is left over leaves as a packet of its own.
+// one was filled, and given back when it was not needed.
 const (
 	smallBuffer = 2 << 10
-	largeBuffer = 60 << 10
+	largeBuffer = 64 << 10
 )
 
 var largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}

@@ -10,7 +10,6 @@ import (
 const (
 	smallBuffer = 4 << 10  // bytes; what a connection holds while little passes
 	largeBuffer = 64 << 10 // bytes; while a large message passes, and the bound of a head
-	largeRead   = 60 << 10 // bytes at a time; the gateway reads as many of a flow at a time (agent/flows), for a reason
 )
 
 var (
@@ -72,7 +71,7 @@ func (b *buffer) free() {
 
 // read reads once into the free space; see room.
 func (b *buffer) read(r io.Reader) (int, error) {
-	n, err := r.Read(b.b[b.w:min(len(b.b), b.w+largeRead)])
+	n, err := r.Read(b.b[b.w:])
 	b.w += n
 	return n, err
 }

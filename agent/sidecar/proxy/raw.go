@@ -177,7 +177,7 @@ func copyTee(to, from net.Conn, mirrors []*mirror) error {
 	b := large.Get().(*[largeBuffer]byte)
 	defer large.Put(b)
 	for {
-		n, err := from.Read(b[:largeRead])
+		n, err := from.Read(b[:])
 		if n > 0 {
 			for _, m := range mirrors {
 				m.write(b[:n])
