@@ -69,6 +69,30 @@ func (a *Access) DeleteConnection(ctx context.Context, namespace, name string) e
 	return nil
 }
 
+// DeleteConnectionOf deletes the Connection if it is there and still has the public key. Errors are *problem.Problem.
+func (a *Access) DeleteConnectionOf(ctx context.Context, namespace, name, publicKey string) error {
+	connections := a.objects.Resource(connectionResource).Namespace(namespace)
+	object, err := connections.Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return a.explainConnection(ctx, err, "get", namespace)
+	}
+	connection, err := decode[v1alpha1.Connection](object)
+	if err != nil {
+		return err
+	}
+	if connection.Spec.PublicKey != publicKey {
+		return nil
+	}
+	err = connections.Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &connection.UID, ResourceVersion: &connection.ResourceVersion}})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return a.explainConnection(ctx, err, "delete", namespace)
+	}
+	return nil
+}
+
 // ErrConnectionGone says that the Connection that was watched has been deleted.
 var ErrConnectionGone = errors.New("the connection object was deleted")
 

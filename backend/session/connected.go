@@ -35,6 +35,13 @@ const (
 var errReplaced = problem.New(problem.NotConnected, "Only one connection of a user from one machine can be to a cluster. Disconnect the other one first.",
 	"another session of yours has taken over the connection to this cluster")
 
+// isTakenOver reports whether the helper gave the tunnel to another program of the same user. To take it back would make the two
+// take it from each other without end.
+func isTakenOver(err error) bool {
+	refusal, ok := errors.AsType[*api.Error](err)
+	return ok && refusal.Code == api.CodeReplaced
+}
+
 // hold keeps the tunnel as the cluster and the carriers want it, and says what is true, until the helper is lost, the
 // run ends, or, before the first answer, patience does.
 func (l *link) hold() error {
@@ -159,7 +166,7 @@ func (l *link) update(u api.UpdateRequest) error {
 		l.helperProblem = nil
 		return nil
 	}
-	if refusal, ok := errors.AsType[*api.Error](err); ok && refusal.Code != api.CodeNoSession {
+	if refusal, ok := errors.AsType[*api.Error](err); ok && refusal.Code != api.CodeNoSession && refusal.Code != api.CodeReplaced {
 		l.helperProblem = explainRefusal(refusal)
 		return nil
 	}

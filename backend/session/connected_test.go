@@ -58,6 +58,34 @@ func TestHelperLost(t *testing.T) {
 	}
 }
 
+// TestTakenOver: who lost the tunnel to another program of the same user says so and does not take it back. The Connection goes,
+// unless it is the other one's.
+func TestTakenOver(t *testing.T) {
+	for name, othersToo := range map[string]bool{"to another cluster": false, "to the same cluster": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.connect(t)
+			w.cluster.mu.Lock()
+			if othersToo {
+				w.cluster.connection.Spec.PublicKey = "the other one's"
+			}
+			w.cluster.mu.Unlock()
+			w.helper.set(func(h *fakeHelper) {
+				h.refuse[api.VerbWatch] = &api.Error{Code: api.CodeReplaced, Message: "another Fairlead of yours has it", Hint: "Disconnect that."}
+			})
+			s := w.await(t, "disconnected", func(s Status) bool { return s.State == Disconnected })
+			if s.Problem == nil || s.Problem.Code != problem.NotConnected || s.Problem.Hint != "Disconnect that." {
+				t.Errorf("problem %+v", s.Problem)
+			}
+			w.cluster.mu.Lock()
+			defer w.cluster.mu.Unlock()
+			if left := w.cluster.connection != nil; left != othersToo {
+				t.Errorf("the Connection is left: %t", left)
+			}
+		})
+	}
+}
+
 func TestConnectionDeletedByOthersIsMadeAgain(t *testing.T) {
 	w := newWorld(t)
 	w.connect(t)

@@ -161,7 +161,7 @@ func (l *link) announce(ctx context.Context) error {
 
 // accept takes in what the API server made of an announcement: only answers to this generation count from now on.
 func (l *link) accept(applied *v1alpha1.Connection) {
-	l.run.announced = l.name
+	l.run.announced, l.run.key = l.name, l.spec.PublicKey
 	l.generation = applied.Generation
 	l.connection = applied
 }

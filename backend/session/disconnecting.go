@@ -22,9 +22,10 @@ func (r *run) disconnecting() {
 		r.board.update(func(s *Status) { s.State, s.Step = Disconnecting, "telling the gateway" })
 		ctx, cancel := context.WithTimeout(context.Background(), deleteTimeout)
 		defer cancel()
-		if err := r.request.access.DeleteConnection(ctx, r.request.gatewayNamespace, r.announced); err != nil {
+		err := r.takeOut(ctx)
+		if err != nil {
 			r.log.Info("connection left in the cluster for now", "name", r.announced, "error", err)
-			if r.farewells.owe(r.request.access, r.request.gatewayNamespace, r.announced, r.patience.farewell) {
+			if !r.takenOver && r.farewells.owe(r.request.access, r.request.gatewayNamespace, r.announced, r.patience.farewell) {
 				end.Notes = []string{OwedNote}
 			}
 		}
@@ -37,4 +38,13 @@ func (r *run) disconnecting() {
 		r.err = problem.New(problem.Cancelled, "", "connecting was interrupted; everything has been put back")
 	}
 	r.board.show(end)
+}
+
+// takeOut deletes the Connection, unless it is another session's by now.
+func (r *run) takeOut(ctx context.Context) error {
+	access, namespace := r.request.access, r.request.gatewayNamespace
+	if r.takenOver {
+		return access.DeleteConnectionOf(ctx, namespace, r.announced, r.key)
+	}
+	return access.DeleteConnection(ctx, namespace, r.announced)
 }

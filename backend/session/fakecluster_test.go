@@ -174,6 +174,15 @@ func (c *fakeCluster) serveConnection(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusOK, metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusSuccess})
 	case r.URL.Query().Get("watch") != "":
 		c.watch(w, r)
+	case r.Method == http.MethodGet:
+		c.mu.Lock()
+		current := c.connection.DeepCopy()
+		c.mu.Unlock()
+		if current == nil {
+			reply(w, http.StatusNotFound, apierrors.NewNotFound(schema.GroupResource{Group: "fairlead.dev", Resource: "connections"}, "").Status())
+			return
+		}
+		reply(w, http.StatusOK, current)
 	default:
 		reply(w, http.StatusMethodNotAllowed, apierrors.NewBadRequest(r.Method).Status())
 	}

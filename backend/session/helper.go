@@ -84,6 +84,7 @@ var helperCodes = map[api.Code]struct {
 	api.CodeBadRequest:    {problem.Internal, "Fairlead and its helper may be of different versions. Update the helper: sudo fairlead helper install."},
 	api.CodeDenied:        {problem.HelperDenied, "An administrator of this machine allows you with: sudo fairlead helper install --user NAME."},
 	api.CodeBusy:          {problem.HelperBusy, "Only one user of a machine can be connected. Ask them to run: fairlead disconnect."},
+	api.CodeReplaced:      {problem.NotConnected, "Disconnect the other one first."},
 	api.CodeNoSession:     {problem.HelperFailed, "Connect again."},
 	api.CodeProtocol:      {problem.HelperVersion, "Update the helper to the version of fairlead: sudo fairlead helper install."},
 	api.CodeRouteConflict: {problem.RouteConflict, routeConflictHint},

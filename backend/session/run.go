@@ -42,6 +42,8 @@ type run struct {
 	known   atomic.Pointer[surroundings]
 
 	announced string    // name of the Connection in the cluster, empty before there is one
+	key       string    // that it was announced with
+	takenOver bool      // another program of the same user has the tunnel now, and perhaps the Connection
 	since     time.Time // of the first connection
 
 	inbound inbound
@@ -156,7 +158,8 @@ func (r *run) loop() {
 		if errors.Is(err, errReplaced) {
 			r.announced = "" // it is the other session's now
 		}
-		if !isClosed(r.connected) || errors.Is(err, errReplaced) {
+		r.takenOver = isTakenOver(err)
+		if !isClosed(r.connected) || errors.Is(err, errReplaced) || r.takenOver {
 			r.err = problem.From(ExplainHelper(err))
 			break
 		}

@@ -12,6 +12,7 @@ const (
 	CodeDenied        Code = "denied"         // the caller is not one of the users named at install
 	CodeBusy          Code = "busy"           // another user owns the tunnel
 	CodeNoSession     Code = "no_session"     // the session named is not the current one
+	CodeReplaced      Code = "replaced"       // another program of the same user has prepared a session since
 	CodeProtocol      Code = "protocol"       // helper and caller speak different versions
 	CodeRouteConflict Code = "route_conflict" // Conflicts says which
 	CodeRouteRefused  Code = "route_refused"  // a route that the helper never makes, such as a default route

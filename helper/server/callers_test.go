@@ -55,7 +55,8 @@ func TestSameUserReplacesTheSession(t *testing.T) {
 		t.Errorf("got %+v", prepared)
 	}
 	_, err = first.Update(t.Context(), api.UpdateRequest{Session: old})
-	wantCode(t, err, api.CodeNoSession)
+	wantCode(t, err, api.CodeReplaced)
+	wantCode(t, first.Watch(t.Context(), old, func(api.Status) bool { return true }), api.CodeReplaced)
 	// The end of the first connection does not end the second's session.
 	if err := first.Close(); err != nil {
 		t.Fatal(err)

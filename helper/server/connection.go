@@ -249,7 +249,7 @@ func (c *connection) watch(request api.Request) error {
 		case <-gone.Done():
 			return errHangUp
 		case <-found.ended:
-			return errors.Join(errHangUp, c.reply(nil, noSession("the session has ended")))
+			return errors.Join(errHangUp, c.reply(nil, c.server.over(body.Session)))
 		}
 	}
 }

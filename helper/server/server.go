@@ -49,6 +49,7 @@ type Server struct {
 
 	mu          sync.Mutex
 	current     *session // nil without a session
+	replaced    string   // name of the last session that another one of the same user took the place of
 	connections map[*connection]struct{}
 	stopped     bool
 	working     sync.WaitGroup // one for each connection
@@ -162,6 +163,9 @@ func (s *Server) prepare(ctx context.Context, caller localsocket.Identity) (*ses
 		if current.owner.User != caller.User {
 			return nil, api.PrepareReply{}, busy(current)
 		}
+		s.mu.Lock()
+		s.replaced = current.name
+		s.mu.Unlock()
 		if err := s.end(current); err != nil {
 			return nil, api.PrepareReply{}, systemError(err, "the earlier session could not be ended")
 		}
@@ -208,9 +212,20 @@ func (s *Server) session() *session {
 func (s *Server) find(name string, caller localsocket.Identity) (*session, error) {
 	current := s.session()
 	if current == nil || current.name != name || current.owner.User != caller.User {
-		return nil, noSession("the session is not the current one any more")
+		return nil, s.over(name)
 	}
 	return current, nil
+}
+
+// over says why a session is not the current one.
+func (s *Server) over(name string) *api.Error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if name == s.replaced {
+		return &api.Error{Code: api.CodeReplaced, Message: "another Fairlead of yours on this machine has taken over the tunnel",
+			Hint: "There is one tunnel on a machine. Disconnect the other one before you connect here again."}
+	}
+	return noSession("the session is not the current one any more")
 }
 
 // end puts back everything that a session changed, and returns when that is done, whoever does it.

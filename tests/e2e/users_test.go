@@ -102,6 +102,39 @@ func TestOtherUserOfTheSameLaptop(t *testing.T) {
 	laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/")
 }
 
+// TestTwoDaemonsOfOneUser has a shell without the session's XDG_RUNTIME_DIR start a second daemon. It takes the tunnel over; the
+// first one says so, and does not take it back.
+func TestTwoDaemonsOfOneUser(t *testing.T) {
+	laptop := env.Laptop(0)
+	laptop.Connect(t)
+	folder := strings.TrimSpace(laptop.Run(t, "mktemp", "-d"))
+	second := func(args ...string) harness.Result {
+		return laptop.Try(t, append([]string{"env", "XDG_RUNTIME_DIR=" + folder, "fairlead"}, args...)...)
+	}
+	t.Cleanup(func() {
+		second("quit")
+		laptop.Run(t, "rm", "-r", folder)
+	})
+	if r := second("connect", "--namespace", "shop"); r.Status != 0 {
+		t.Fatalf("%s", r)
+	}
+	laptop.AwaitStatus(t, 10*time.Second, "the first daemon says what happened", func(s session.Status) bool {
+		return s.State == session.Disconnected && s.Problem != nil && strings.Contains(s.Problem.Message, "taken over")
+	})
+	laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/")
+	harness.Always(t, 6*time.Second, "the second daemon stays connected", func() error {
+		if r := second("status"); r.Status != 0 || !strings.HasPrefix(r.Stdout, "Connected to ") {
+			return fmt.Errorf("%s", r)
+		}
+		return nil
+	})
+	if r := second("disconnect"); r.Status != 0 {
+		t.Errorf("%s", r)
+	}
+	laptop.Connect(t)
+	laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/")
+}
+
 // withoutAccess takes away what the chart gives everyone, until the returned function is called.
 func withoutAccess(t *testing.T) func() {
 	t.Helper()
