@@ -111,10 +111,18 @@ func (r *stageResult) count(events io.Reader) {
 	}
 }
 
+// endLines is how much of a long output is shown ahead of it: a test that logs much says at its end why it failed, and who
+// reads a log from its beginning, or only a part of it, is to find that first.
+const endLines = 25
+
 // writeFailures prints every failure with what it printed, and the names of the tests that were skipped.
 func (r *stageResult) writeFailures(w io.Writer) {
 	for _, f := range r.failed {
-		fmt.Fprintf(w, "FAILED %s\n%s\n", f.name, indent(f.output))
+		fmt.Fprintf(w, "FAILED %s\n", f.name)
+		if lines := strings.Split(strings.TrimRight(f.output, "\n"), "\n"); len(lines) > 2*endLines {
+			fmt.Fprintf(w, "  its last %d lines:\n%s\n  all it printed:\n", endLines, indent(strings.Join(lines[len(lines)-endLines:], "\n")))
+		}
+		fmt.Fprintf(w, "%s\n", indent(f.output))
 	}
 	for _, name := range r.skipped {
 		fmt.Fprintf(w, "SKIPPED %s\n", name)

@@ -59,3 +59,16 @@ func TestSummaryOfPassingStages(t *testing.T) {
 		t.Errorf("all passed, but the summary says no:\n%s", out.String())
 	}
 }
+
+func TestEndOfALongOutputComesFirst(t *testing.T) {
+	long := strings.Repeat("noise\n", 3*endLines) + "the reason\n"
+	var out strings.Builder
+	(&stageResult{failed: []failure{{name: "p TestA", output: long}}}).writeFailures(&out)
+	lines := strings.Split(out.String(), "\n")
+	if got := lines[1+endLines]; got != "    the reason" {
+		t.Errorf("line %d is %q, want the last one of the output", 1+endLines, got)
+	}
+	if got := strings.Count(out.String(), "noise"); got != 3*endLines+endLines-1 {
+		t.Errorf("%d lines of noise: the whole output must follow", got)
+	}
+}

@@ -37,10 +37,10 @@ func sidecarsOf(t testing.TB, namespace string) (list [][2]string) {
 }
 
 // killSidecar kills a sidecar's process at once, as the kernel does when memory runs out, and returns when it is gone: a process
-// that is dying still takes connections, for a moment.
+// that is dying still takes connections, until the last of its threads has ended. Its first one is a zombie before that.
 func killSidecar(t testing.TB, sidecar [2]string) {
 	t.Helper()
-	signalSidecar(t, sidecar, "KILL", `while [ -d /proc/$pid ] && ! grep -q '^State:.Z' /proc/$pid/status; do sleep 0.01; done`)
+	signalSidecar(t, sidecar, "KILL", `while ls /proc/$pid/task/*/status 2>/dev/null | xargs -r cat 2>/dev/null | grep '^State:' | grep -qv Z; do sleep 0.01; done`)
 }
 
 // signalSidecar sends a signal to a sidecar's process, and then runs shell commands on its node, to which $pid is the process.
