@@ -15,10 +15,11 @@ import (
 )
 
 // Buffers of a direction of a flow, in bytes. A flow that moves little has a small one; a large one is taken when the small
-// one was filled, and given back when it was not needed.
+// one was filled, and given back when it was not needed. The large one holds what the tunnel sends the laptop as one packet
+// (netstack.packetData).
 const (
 	smallBuffer = 2 << 10
-	largeBuffer = 64 << 10
+	largeBuffer = 45 * 1344
 )
 
 var largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}

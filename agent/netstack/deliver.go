@@ -89,11 +89,15 @@ func (s *Stack) inject(v6 bool, v *buffer.View, release func()) {
 }
 
 // Collect writes packets for the laptop to bufs[i][offset:], each at most mtu bytes, sets sizes, and returns how many.
-// It stops after about quantum bytes. It never waits.
+// It stops at the end of a packet after about quantum bytes, and before one of which bufs would take a part only: what is cut
+// into pieces for the way is put together again by the laptop, as far as the pieces come at once. It never waits.
 func (s *Stack) Collect(bufs [][]byte, sizes []int, offset, mtu, quantum int) int {
 	n := 0
-	for n < len(bufs) && quantum > 0 {
+	for n < len(bufs) {
 		if !s.cutter.loaded() {
+			if n > 0 && (quantum <= 0 || s.link.nextSize() > (len(bufs)-n)*(mtu-header.TCPTotalHeaderMaximumSize)) {
+				break
+			}
 			pkt := s.link.pop()
 			if pkt == nil {
 				break

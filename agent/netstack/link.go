@@ -16,8 +16,12 @@ const (
 	// itself cuts what it sends to the MTU of the moment: a connection opened over one carrier lives on over another.
 	nicMTU = 65535
 
+	// packetData is what the stack sends as one TCP packet, in bytes; of what is written as more, the little that is left over
+	// leaves as a packet of its own. It is cut into 45 datagrams on usual paths, which the kernels of both ends move as one
+	// (sockets.maxGroup). One datagram more would be moved by itself, and the laptop get two packets.
+	packetData = 45 * 1344
 	// gsoMaxSize is the largest TCP packet that the stack hands to the link in bytes, to be cut there.
-	gsoMaxSize = 65535
+	gsoMaxSize = packetData + header.TCPTotalHeaderMaximumSize + 1
 
 	// queueBytes is how much waits to be sent to the laptop before senders have to wait too.
 	queueBytes = 1 << 20
@@ -164,6 +168,16 @@ func (l *link) pop() *stack.PacketBuffer {
 		l.room.Broadcast()
 	}
 	return pkt
+}
+
+// nextSize returns the size of the oldest packet in bytes; 0 if there is none.
+func (l *link) nextSize() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.head == len(l.queue) {
+		return 0
+	}
+	return l.queue[l.head].Size()
 }
 
 // empty reports whether nothing waits.

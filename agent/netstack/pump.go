@@ -11,20 +11,14 @@ import (
 	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"github.com/fairlead-dev/fairlead/agent/api/carrier/sockets"
 )
 
-const (
-	// pumpBuffer is how much is moved at a time, in bytes. Connections hold such a buffer only while they move data, so
-	// that thousands of idle ones cost none.
-	pumpBuffer = 64 << 10
-	// packetData is what gVisor sends as one packet, in bytes. Of what is written as more, the little that is left over
-	// leaves as a packet of its own.
-	packetData = gsoMaxSize - header.TCPTotalHeaderMaximumSize - 1
-)
+// pumpBuffer is how much is moved at a time, in bytes. Connections hold such a buffer only while they move data, so
+// that thousands of idle ones cost none.
+const pumpBuffer = 64 << 10
 
 var pumpBuffers = sync.Pool{New: func() any { return new([pumpBuffer]byte) }}
 

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
 // unreachableCluster is a cluster in which nothing can be reached, for a reason.
@@ -151,4 +153,30 @@ func FuzzDeliver(f *testing.F) {
 			t.Errorf("%d flows", n)
 		}
 	})
+}
+
+// TestCollectKeepsPackets: of a packet that does not fit what is left, nothing is taken, so that its pieces go on their way at once.
+func TestCollectKeepsPackets(t *testing.T) {
+	s := newStack(t, Config{Output: func() {}})
+	const mtu = 1280
+	payload := bytesOf(40 * (mtu - 40))
+	for range 3 {
+		pkt := outgoing(t, segment{srcPort: 80, dstPort: 1, flags: flagAck, payload: payload}.packet())
+		pkt.GSOOptions = stack.GSO{Type: stack.GSOTCPv4, MSS: mtu - 40}
+		if !s.link.push(pkt, false) {
+			t.Fatal("not taken")
+		}
+	}
+	bufs, sizes := make([][]byte, 100), make([]int, 100)
+	for i := range bufs {
+		bufs[i] = make([]byte, mtu)
+	}
+	for i, call := range []struct{ bufs, quantum, want int }{{60, 1 << 20, 40}, {60, 1000, 40}, {30, 1 << 20, 30}, {30, 1 << 20, 10}} {
+		if n := s.Collect(bufs[:call.bufs], sizes, 0, mtu, call.quantum); n != call.want {
+			t.Errorf("call %d: %d packets, want %d", i, n, call.want)
+		}
+	}
+	if s.Pending() {
+		t.Error("there is more")
+	}
 }

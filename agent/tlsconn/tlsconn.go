@@ -22,9 +22,6 @@ const (
 	// maxRecord is what one TLS record holds at most, in bytes (RFC 8446, section 5.1).
 	maxRecord = 16 << 10
 
-	// fullRecord is the largest record as it is sent, in bytes: the one that is at most as large can be read without waiting.
-	fullRecord = maxRecord + 256 + 5
-
 	// bulk is how much is written to and read from the network at a time in bytes, when there is much.
 	bulk = 64 << 10
 
@@ -57,10 +54,11 @@ func Client(conn net.Conn, config *tls.Config) *Conn {
 func (c *Conn) NetConn() net.Conn { return c.network.Conn }
 
 // Read implements net.Conn. At the end it returns io.EOF only if the other side said that it is; otherwise
-// io.ErrUnexpectedEOF, as when the other side was killed. It returns as much as b takes of what has arrived.
+// io.ErrUnexpectedEOF, as when the other side was killed. It returns as much as b takes of what has arrived; if the last of that
+// is a part of a record, the rest of it, which was sent with it, is waited for.
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	for err == nil && n < len(b) && c.network.waiting() >= fullRecord {
+	for err == nil && n < len(b) && (c.network.waiting() > 0 || c.network.records.within()) {
 		var more int
 		more, err = c.Conn.Read(b[n:])
 		n += more
@@ -118,7 +116,8 @@ type network struct {
 	// What was read beyond what TLS asked for. Only TLS reads, one call at a time.
 	ahead       *[bulk + overhead]byte // nil while there is nothing
 	first, last int
-	much        bool // the last read brought as much as it could
+	much        bool    // the last read brought as much as it could
+	records     records // of what TLS was given
 
 	mu    sync.Mutex
 	joins bool // writes are held back
@@ -129,6 +128,12 @@ func newNetwork(conn net.Conn) *network { return &network{Conn: conn, quick: soc
 
 // Read implements net.Conn.
 func (n *network) Read(b []byte) (int, error) {
+	count, err := n.take(b)
+	n.records.pass(b[:count])
+	return count, err
+}
+
+func (n *network) take(b []byte) (int, error) {
 	if n.ahead == nil {
 		if !n.much {
 			count, err := n.read(b)
@@ -203,3 +208,36 @@ func (n *network) batch(write func() error) error {
 	}
 	return err
 }
+
+// records follows where in a stream of TLS records one ends (RFC 8446, section 5.1). Its zero value is at the beginning of one.
+type records struct {
+	head [recordHead]byte
+	read int // bytes of the head
+	left int // bytes of the record, when its head is read
+}
+
+const recordHead = 5
+
+// pass says that bytes of the stream went by.
+func (r *records) pass(b []byte) {
+	for len(b) > 0 {
+		if r.read < recordHead {
+			n := copy(r.head[r.read:], b)
+			r.read += n
+			b = b[n:]
+			if r.read < recordHead {
+				return
+			}
+			r.left = int(r.head[3])<<8 | int(r.head[4])
+		}
+		n := min(r.left, len(b))
+		r.left -= n
+		b = b[n:]
+		if r.left == 0 {
+			r.read = 0
+		}
+	}
+}
+
+// within reports whether a record has begun and not ended: the rest of it is on its way, and does not depend on anything else.
+func (r *records) within() bool { return r.read > 0 }

@@ -135,3 +135,48 @@ func TestCloseEndsWrites(t *testing.T) {
 		t.Error("the write goes on")
 	}
 }
+
+// recordsOf is a stream of records with contents of those sizes, and where each ends.
+func recordsOf(sizes []uint16) (stream []byte, ends map[int]bool) {
+	ends = map[int]bool{0: true}
+	for _, size := range sizes {
+		stream = append(stream, 23, 3, 3, byte(size>>8), byte(size))
+		stream = append(stream, make([]byte, size)...)
+		ends[len(stream)] = true
+	}
+	return stream, ends
+}
+
+func TestRecords(t *testing.T) {
+	stream, ends := recordsOf([]uint16{1, 0, 16 << 10, 300})
+	for step := 1; step < 400; step++ {
+		var r records
+		for at := 0; at < len(stream); {
+			next := min(at+step, len(stream))
+			r.pass(stream[at:next])
+			if at = next; r.within() == ends[at] {
+				t.Fatalf("in steps of %d: within a record %v after %d bytes", step, r.within(), at)
+			}
+		}
+	}
+}
+
+func FuzzRecords(f *testing.F) {
+	f.Add([]byte{0, 1, 64, 0, 1, 44}, []byte{3, 5, 200})
+	f.Fuzz(func(t *testing.T, sizes, steps []byte) {
+		var list []uint16
+		for i := 0; i+1 < len(sizes) && i < 64; i += 2 {
+			list = append(list, uint16(sizes[i])<<8|uint16(sizes[i+1]))
+		}
+		stream, ends := recordsOf(list)
+		var r records
+		at := 0
+		for _, step := range steps {
+			next := min(at+int(step), len(stream))
+			r.pass(stream[at:next])
+			if at = next; r.within() == ends[at] {
+				t.Fatalf("within a record %v after %d bytes", r.within(), at)
+			}
+		}
+	})
+}

@@ -65,7 +65,11 @@ func (r *receiver) receive(bufs [][]byte, sizes []int, from []netip.AddrPort) (i
 	for n < len(bufs) && r.current < r.filled {
 		h := &r.headers[r.current]
 		whole := r.contents[r.current][:h.size]
-		size := min(segmentSize(r.control[r.current][:h.Controllen], len(whole)), len(whole)-r.offset)
+		segment := segmentSize(r.control[r.current][:h.Controllen], len(whole))
+		if n > 0 && r.offset == 0 && len(whole) > segment*(len(bufs)-n) {
+			break // what was sent at once is handed over at once: it may have been one packet
+		}
+		size := min(segment, len(whole)-r.offset)
 		sizes[n] = copy(bufs[n], whole[r.offset:r.offset+size])
 		if from != nil {
 			from[n] = addressOf(&r.names[r.current])

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
@@ -86,6 +87,44 @@ func TestSegmentSize(t *testing.T) {
 	header, data, _, err := unix.ParseOneSocketControlMessage(ours)
 	if err != nil || header.Type != unix.UDP_SEGMENT || len(data) != 2 {
 		t.Errorf("control message %v %v %v", header, data, err)
+	}
+}
+
+// TestReceiveKeepsGroups: datagrams that the kernel moved as one are handed over in one call, unless they are too many for any.
+func TestReceiveKeepsGroups(t *testing.T) {
+	r := newReceiver(nil)
+	group := func(i, size, count int) {
+		r.headers[i].size = uint32(size * count)
+		control := appendSegmentSize(nil, 0)
+		header := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
+		header.Type = unix.UDP_GRO
+		header.SetLen(unix.CmsgLen(4))
+		*(*int32)(unsafe.Pointer(&control[unix.CmsgLen(0)])) = int32(size)
+		r.headers[i].SetControllen(copy(r.control[i][:], control))
+	}
+	group(0, 1000, 45)
+	group(1, 1000, 45)
+	group(2, 1000, 38)
+	group(3, 100, 1)
+	group(4, 10, 130)
+	r.filled = 5
+	bufs, sizes := make([][]byte, 128), make([]int, 128)
+	for i := range bufs {
+		bufs[i] = make([]byte, 2000)
+	}
+	for i, want := range []int{128, 1, 128, 2} {
+		if n, err := r.receive(bufs, sizes, nil); n != want || err != nil {
+			t.Errorf("call %d: %d datagrams, error %v, want %d", i, n, err, want)
+		}
+	}
+	group(0, 1000, 45)
+	group(1, 1000, 45)
+	group(2, 1000, 45)
+	r.current, r.offset, r.filled = 0, 0, 3
+	for i, want := range []int{90, 45} {
+		if n, err := r.receive(bufs, sizes, nil); n != want || err != nil {
+			t.Errorf("call %d: %d datagrams, error %v, want %d", i, n, err, want)
+		}
 	}
 }
 
