@@ -3,11 +3,13 @@
 package intercept
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync"
 	"time"
 
+	"github.com/fairlead-dev/fairlead/agent/api/carrier/sockets"
 	"github.com/fairlead-dev/fairlead/backend/traffic"
 )
 
@@ -69,9 +71,9 @@ func pass(to, from net.Conn, w watched) bool {
 	for {
 		if unread := w.unread(); unread >= spliceFrom {
 			giveBack()
-			n, err := io.Copy(to, io.LimitReader(from, unread)) // splices
+			n, err := move(to, from, unread)
 			w.passed(n)
-			if err != nil {
+			if err != nil && err != io.EOF {
 				return false
 			}
 			if n < unread {
@@ -98,6 +100,18 @@ func pass(to, from net.Conn, w watched) bool {
 			giveBack()
 		}
 	}
+}
+
+// move moves n bytes, within the kernel where it can. It returns io.EOF if there were less.
+func move(to, from net.Conn, n int64) (moved int64, err error) {
+	toTCP, ok1 := to.(*net.TCPConn)
+	fromTCP, ok2 := from.(*net.TCPConn)
+	if ok1 && ok2 {
+		if moved, err = sockets.MoveBytes(toTCP, fromTCP, n); !errors.Is(err, sockets.ErrNoSplice) {
+			return moved, err
+		}
+	}
+	return io.CopyN(to, from, n)
 }
 
 func passEnd(to net.Conn) bool {

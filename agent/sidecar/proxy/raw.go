@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/fairlead-dev/fairlead/agent/api/carrier/sockets"
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
 )
 
@@ -162,8 +163,8 @@ func copyBytes(to, from net.Conn) error {
 
 // move moves n bytes, or all that come if n is below 0. It returns io.EOF if there were less than n.
 func move(to, from *net.TCPConn, n int64) (moved int64, err error) {
-	moved, err = moveBytes(to, from, n)
-	if !errors.Is(err, errNoSplice) {
+	moved, err = sockets.MoveBytes(to, from, n)
+	if !errors.Is(err, sockets.ErrNoSplice) {
 		return moved, err
 	}
 	if n >= 0 {

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package proxy
+package sockets
 
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // tcpPair are the two ends of a connection.
@@ -62,7 +66,7 @@ func TestMoveBytes(t *testing.T) {
 				b, _ := io.ReadAll(sink)
 				got <- b
 			}()
-			moved, err := moveBytes(to, from, c.n)
+			moved, err := MoveBytes(to, from, c.n)
 			if moved != c.moved || !errors.Is(err, c.err) {
 				t.Errorf("moved %d bytes, error %v; want %d, %v", moved, err, c.moved, c.err)
 			}
@@ -86,21 +90,104 @@ func TestMoveBytesIsWoken(t *testing.T) {
 		_, _ = io.ReadFull(sink, came)
 		_ = from.SetReadDeadline(time.Unix(1, 0))
 	}()
-	moved, err := moveBytes(to, from, 100)
-	if moved != 7 || !isDeadline(err) || string(came) != "before " {
+	moved, err := MoveBytes(to, from, 100)
+	if moved != 7 || !errors.Is(err, os.ErrDeadlineExceeded) || string(came) != "before " {
 		t.Fatalf("moved %d bytes, %q, error %v; want a deadline after 7", moved, came, err)
 	}
 	_ = from.SetReadDeadline(time.Time{})
 	if _, err := source.Write([]byte("after")); err != nil {
 		t.Fatal(err)
 	}
-	if moved, err = moveBytes(to, from, 5); moved != 5 || err != nil {
+	if moved, err = MoveBytes(to, from, 5); moved != 5 || err != nil {
 		t.Fatalf("moved %d bytes, error %v; want 5", moved, err)
 	}
 	// The one who takes nothing more ends it, too.
 	_, _ = source.Write([]byte("for nobody"))
 	_ = to.Close()
-	if _, err = moveBytes(to, from, -1); err == nil {
+	if _, err = MoveBytes(to, from, -1); err == nil {
 		t.Error("no error for a closed connection")
 	}
+}
+
+// TestMoveBytesGathers has a stream that brings much pause, go on in small pieces, and end: each byte arrives while the stream is
+// open, and afterwards the connection is read as before. Of the pipes one takes less than what is gathered.
+func TestMoveBytesGathers(t *testing.T) {
+	for _, size := range []int{pipeSize, 16 << 10} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			p := newPipe()
+			if _, err := unix.FcntlInt(uintptr(p.w), unix.F_SETPIPE_SZ, size); err != nil {
+				t.Fatal(err)
+			}
+			source, from := tcpPair(t)
+			to, sink := tcpPair(t)
+			fromRaw, _ := from.SyscallConn()
+			toRaw, _ := to.SyscallConn()
+			result := make(chan error, 1)
+			go func() {
+				_, err := moveThrough(p, toRaw, fromRaw, -1)
+				result <- err
+			}()
+			pieces := [][]byte{make([]byte, 64<<20), make([]byte, 100), make([]byte, lowWater-1), make([]byte, 3*lowWater), make([]byte, 1)}
+			for i, piece := range pieces {
+				for k := range piece {
+					piece[k] = byte(k>>8 ^ k ^ i)
+				}
+				go func() { _, _ = source.Write(piece) }()
+				got := make([]byte, len(piece))
+				_ = sink.SetReadDeadline(time.Now().Add(30 * time.Second))
+				if n, err := io.ReadFull(sink, got); err != nil {
+					t.Fatalf("piece %d: %v after %d of %d bytes", i, err, n, len(piece))
+				}
+				if !bytes.Equal(got, piece) {
+					t.Fatalf("piece %d is not what was sent", i)
+				}
+			}
+			_ = source.CloseWrite()
+			if err := <-result; err != nil {
+				t.Error(err)
+			}
+			var low int
+			if err := fromRaw.Control(func(fd uintptr) { low, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT) }); err != nil || low != 1 {
+				t.Errorf("the connection is ready to be read from %d bytes on, error %v; want 1", low, err)
+			}
+		})
+	}
+}
+
+// TestGather is what becomes of streams that bring much, and little.
+func TestGather(t *testing.T) {
+	_, conn := tcpPair(t)
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	low := func(fd uintptr) int {
+		bytes, _ := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT)
+		return bytes
+	}
+	_ = raw.Control(func(fd uintptr) {
+		var g gather
+		g.begin()
+		g.came(fd, muchBytes-1)
+		if g.on || g.wants(0) || g.wait(fd) {
+			t.Error("it gathers before much has come")
+		}
+		g.came(fd, 1)
+		if !g.on || low(fd) != lowWater {
+			t.Errorf("much came: on %v, low water %d", g.on, low(fd))
+		}
+		if !g.wants(partSize-1) || g.wants(partSize) {
+			t.Error("it is to want more until there is a part")
+		}
+		waits := 0
+		for g.begin(); g.wait(fd); waits++ { // nothing comes
+		}
+		if g.end(fd); waits == 0 || g.on || low(fd) != 1 {
+			t.Errorf("after %d waits in vain: on %v, low water %d", waits, g.on, low(fd))
+		}
+		g.since, g.bytes = time.Now().Add(-2*muchTime), muchBytes-1
+		if g.came(fd, 1); g.on {
+			t.Error("it gathers what came slowly")
+		}
+	})
 }
