@@ -3,7 +3,10 @@
 package sockets
 
 import (
-	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,108 +17,108 @@ const (
 	muchBytes = 1 << 20
 	muchTime  = 12 * time.Millisecond
 
-	// partSize is how much of such a stream is passed on at a time, in bytes.
-	partSize = 192 << 10
-	// gatherFor is how long the reader waits for a part.
-	gatherFor = time.Millisecond
-	// leastPart is what at least comes in that time of a stream that still brings much, in bytes.
-	leastPart = 16 << 10
-
 	// lowWater is for how much the reader of such a stream is woken, in bytes: somewhat less than what a tunnel brings with one
 	// packet. For more than that the kernel would tell the sender of every packet apart (tcp_input.c, __tcp_ack_snd_check).
 	lowWater = 48 << 10
+
+	// gatherFor is how often it is looked whether a stream still brings much, and leastBytes what comes in that time of one that does.
+	gatherFor  = time.Millisecond
+	leastBytes = 16 << 10
 )
 
-// gather has the reader of a stream that brings much wait until a larger part of it is there. A program that reads slower than
-// it is written to is woken, and goes to sleep again, for every piece; that costs it more than the bytes do. The last of a
-// stream is held back for no longer than gatherFor.
+// gather has the reader of a stream that brings much woken only when a larger part of it is there (SO_RCVLOWAT in socket(7)): who
+// reads faster than is written goes to sleep after every piece, and so does the one it writes to; that costs them more than the
+// bytes do. What comes last is held back for no longer than twice gatherFor.
 //
-// Its zero value is ready. It is for one reader, who calls all of its methods while the descriptor can't be closed.
+// It is for one reader. Its timer runs only while the stream brings much.
 type gather struct {
-	on    bool
+	raw   syscall.RawConn
 	bytes int       // since then, while it is off
 	since time.Time // undefined if there are none
 
-	// Of the part that is under way:
-	got   int       // bytes
-	until time.Time // when it is waited for no longer; zero while it was not waited for
-	ready bool      // the last wait was not in vain
-	last  bool      // what has come is to be taken, be it ever so little, and no more
+	on    atomic.Bool
+	moved atomic.Int64 // bytes since the timer last looked
+
+	mu    sync.Mutex // of those who turn it on or off
+	timer *time.Timer
 }
 
-// begin begins a part.
-func (g *gather) begin() { g.got, g.until, g.ready, g.last = 0, time.Time{}, false, false }
-
 // came says that n bytes were read.
-func (g *gather) came(fd uintptr, n int) {
-	if n == 0 {
-		return
-	}
-	g.got += n
-	g.ready = false
-	if g.on {
+func (g *gather) came(n int) {
+	if g.on.Load() {
+		g.moved.Add(int64(n))
 		return
 	}
 	if g.bytes == 0 {
 		g.since = time.Now()
 	}
-	if g.bytes += n; g.bytes >= muchBytes {
-		g.bytes = 0
-		if time.Since(g.since) <= muchTime {
-			g.on = true
-			setLowWater(fd, lowWater)
-		}
+	if g.bytes += n; g.bytes < muchBytes {
+		return
+	}
+	g.bytes = 0
+	if time.Since(g.since) <= muchTime && lowWaterWakes() {
+		g.start()
 	}
 }
 
-// wants reports whether more than that is to be read before it is passed on, if it is there.
-func (g *gather) wants(bytes int) bool { return g.on && bytes < partSize && !g.last }
+func (g *gather) start() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.on.Store(true)
+	g.moved.Store(0)
+	setLowWater(g.raw, lowWater)
+	if g.timer == nil {
+		g.timer = time.AfterFunc(gatherFor, g.look)
+	} else {
+		g.timer.Reset(gatherFor)
+	}
+}
 
-// wait waits for more, after nothing was there. It reports whether to read again.
-func (g *gather) wait(fd uintptr) bool {
+// look ends it when the stream brings little. A reader who waits for more is woken by that.
+func (g *gather) look() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	switch {
-	case !g.on:
-		return false
-	case g.last || g.ready: // all was taken, or there is no room for it
-		return false
-	case g.until.IsZero():
-		g.until = time.Now().Add(gatherFor)
-	}
-	left := time.Until(g.until)
-	if left <= 0 {
-		g.last = true
-		return true
-	}
-	timeout := unix.NsecToTimespec(left.Nanoseconds())
-	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	n, err := unix.Ppoll(fds[:], &timeout, nil)
-	switch {
-	case errors.Is(err, unix.EINTR):
-	case n > 0:
-		g.ready = true
+	case !g.on.Load():
+	case g.moved.Swap(0) >= leastBytes:
+		g.timer.Reset(gatherFor)
 	default:
-		g.last = true
-	}
-	return true
-}
-
-// end ends a part. A stream that brings little now is read as always from then on.
-func (g *gather) end(fd uintptr) {
-	if g.got == 0 || g.last && g.got < leastPart {
-		g.stop(fd)
+		g.on.Store(false)
+		setLowWater(g.raw, 1)
 	}
 }
 
 // stop has the reader woken for every byte again.
-func (g *gather) stop(fd uintptr) {
-	if g.on {
-		g.on = false
-		setLowWater(fd, 1)
+func (g *gather) stop() {
+	if !g.on.Load() {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.on.Swap(false) {
+		g.timer.Stop()
+		setLowWater(g.raw, 1)
 	}
 }
 
-// setLowWater sets from how many bytes on a socket is ready to be read (SO_RCVLOWAT in socket(7)). Its end, and its failure, make
-// it ready in any case, and so does a buffer that takes no more.
-func setLowWater(fd uintptr, bytes int) {
-	_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT, bytes) // without it, only more is waited for
+// setLowWater sets from how many bytes on a socket is ready to be read. Its end, its failure, and a buffer that takes no more make it
+// ready in any case.
+func setLowWater(raw syscall.RawConn, bytes int) {
+	_ = raw.Control(func(fd uintptr) { // fails only when it is closed
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT, bytes) // without it the reader is woken more often
+	})
 }
+
+// lowWaterWakes reports whether a reader is woken by what is there when the low water sinks: it is since Linux 4.18
+// (tcp_set_rcvlowat in tcp.c).
+var lowWaterWakes = sync.OnceValue(func() bool {
+	var name unix.Utsname
+	if unix.Uname(&name) != nil {
+		return false
+	}
+	var major, minor int
+	if n, _ := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor); n != 2 {
+		return false
+	}
+	return major > 4 || major == 4 && minor >= 18
+})

@@ -50,7 +50,7 @@ func newPipe() *pipe {
 //
 // It is what io.Copy does, but for two things. The calls, none of which waits, are made without a word to the Go runtime, which
 // would give the processor away during each of them and look every 20 µs whether to do so: a tenth of a stream's cost. And of a
-// stream that brings much, a larger part is passed on at a time (gather).
+// stream that brings much, a larger part is moved at a time (gather).
 //
 // One may run for a connection at a time; while it does, it alone reads from it.
 func MoveBytes(to, from *net.TCPConn, n int64) (moved int64, err error) {
@@ -74,12 +74,15 @@ func MoveBytes(to, from *net.TCPConn, n int64) (moved int64, err error) {
 }
 
 func moveThrough(p *pipe, sink, source syscall.RawConn, n int64) (moved int64, err error) {
-	m := mover{pipe: p}
-	defer func() { _ = source.Control(m.gather.stop) }() // fails only when it is closed
+	m := mover{pipe: p, gather: gather{raw: source}}
+	defer m.gather.stop()
 	for n < 0 || moved < n {
 		m.want = pipeSize
 		if n >= 0 {
 			m.want = int(min(n-moved, pipeSize))
+		}
+		if m.want < lowWater {
+			m.gather.stop()
 		}
 		if err := source.Read(m.fill); err != nil {
 			return moved, err
@@ -115,28 +118,11 @@ type mover struct {
 	errno  syscall.Errno // why it could not be filled, or drained
 }
 
-// fill moves what has come from a socket into the empty pipe. It reports false if nothing has. Why no more came is told when it
-// is asked again.
+// fill moves what has come from a socket into the empty pipe. It reports false if nothing has.
 func (m *mover) fill(fd uintptr) bool {
-	if m.want < lowWater {
-		m.gather.stop(fd)
-	}
-	m.gather.begin()
-	for {
-		n, errno := splice(int(fd), m.pipe.w, m.want-m.pipe.holds)
-		m.pipe.holds += n
-		m.gather.came(fd, n)
-		switch {
-		case n > 0 && m.pipe.holds < m.want && m.gather.wants(m.pipe.holds):
-		case errno == unix.EAGAIN && m.gather.wait(fd):
-		default:
-			m.gather.end(fd)
-			if m.errno = errno; m.pipe.holds > 0 {
-				m.errno = 0
-			}
-			return m.errno != unix.EAGAIN
-		}
-	}
+	m.pipe.holds, m.errno = splice(int(fd), m.pipe.w, m.want)
+	m.gather.came(m.pipe.holds)
+	return m.errno != unix.EAGAIN
 }
 
 // drain moves what the pipe holds into a socket. It reports false if that has no room.

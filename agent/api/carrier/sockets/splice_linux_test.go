@@ -161,33 +161,26 @@ func TestGather(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	low := func(fd uintptr) int {
-		bytes, _ := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT)
+	low := func() (bytes int) {
+		_ = raw.Control(func(fd uintptr) { bytes, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT) })
 		return bytes
 	}
-	_ = raw.Control(func(fd uintptr) {
-		var g gather
-		g.begin()
-		g.came(fd, muchBytes-1)
-		if g.on || g.wants(0) || g.wait(fd) {
-			t.Error("it gathers before much has come")
+	g := gather{raw: raw}
+	g.since, g.bytes = time.Now().Add(-2*muchTime), muchBytes-1
+	if g.came(1); g.on.Load() || low() > 1 {
+		t.Errorf("what came slowly: on %v, low water %d", g.on.Load(), low())
+	}
+	g.since, g.bytes = time.Now().Add(muchTime), muchBytes-1 // as if it came within no time at all
+	if g.came(1); !g.on.Load() || low() != lowWater {
+		t.Errorf("much came: on %v, low water %d", g.on.Load(), low())
+	}
+	if g.stop(); g.on.Load() || low() > 1 {
+		t.Errorf("stopped: on %v, low water %d", g.on.Load(), low())
+	}
+	g.start()
+	for deadline := time.Now().Add(30 * time.Second); g.on.Load() || low() > 1; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("nothing comes: on %v, low water %d", g.on.Load(), low())
 		}
-		g.came(fd, 1)
-		if !g.on || low(fd) != lowWater {
-			t.Errorf("much came: on %v, low water %d", g.on, low(fd))
-		}
-		if !g.wants(partSize-1) || g.wants(partSize) {
-			t.Error("it is to want more until there is a part")
-		}
-		waits := 0
-		for g.begin(); g.wait(fd); waits++ { // nothing comes
-		}
-		if g.end(fd); waits == 0 || g.on || low(fd) != 1 {
-			t.Errorf("after %d waits in vain: on %v, low water %d", waits, g.on, low(fd))
-		}
-		g.since, g.bytes = time.Now().Add(-2*muchTime), muchBytes-1
-		if g.came(fd, 1); g.on {
-			t.Error("it gathers what came slowly")
-		}
-	})
+	}
 }
