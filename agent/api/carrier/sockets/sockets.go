@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package sockets is the sockets at both ends of the tunnel: for UDP one for each address family, moving many datagrams with one
-// call where the system can (Sockets); for streams, connections whose calls the Go runtime does not watch (Unwatched).
+// call where the system can (Sockets); for streams, connections whose calls the Go runtime does not watch (Unwatched), and moving
+// bytes from one to another within the kernel (MoveBytes).
 //
 // Both ends send and receive in the same way; that is why it is beside the wire format, which is the one place that the
 // privileged helper and the in-cluster agent share. It must not know what a datagram is, nor who is at the other end.
