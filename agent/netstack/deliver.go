@@ -89,8 +89,9 @@ func (s *Stack) inject(v6 bool, v *buffer.View, release func()) {
 }
 
 // Collect writes packets for the laptop to bufs[i][offset:], each at most mtu bytes, sets sizes, and returns how many.
-// It stops at the end of a packet after about quantum bytes, and before one of which bufs would take a part only: what is cut
-// into pieces for the way is put together again by the laptop, as far as the pieces come at once. It never waits.
+// It stops at the end of a packet after about quantum bytes, and, unless it would be the first, before one of which bufs would take
+// a part only: what is cut into pieces for the way is put together again by the laptop, as far as the pieces come at once. It
+// never waits.
 func (s *Stack) Collect(bufs [][]byte, sizes []int, offset, mtu, quantum int) int {
 	n := 0
 	for n < len(bufs) {

@@ -234,9 +234,6 @@ func (m *mux) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 		n += count
 		if member.stack.Pending() {
 			m.ready(member)
-			if count == 0 && n > 0 {
-				break // what it has next is too large for what is left
-			}
 		}
 	}
 	if n == 0 {
