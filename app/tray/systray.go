@@ -8,6 +8,7 @@ import (
 	"context"
 	"reflect"
 	"sync"
+	"time"
 
 	"fyne.io/systray"
 )
@@ -29,6 +30,7 @@ type Tray struct {
 	ready bool  // the icon is there to be changed
 	next  *View // what is to be shown
 	shown *View // what is
+	menus int   // counts the menus made
 }
 
 // Start begins to show, as soon as the desktop has a tray. ctx ends the watch for one; the icon goes with the process.
@@ -82,13 +84,38 @@ func (t *Tray) redraw() {
 	}
 	if !reflect.DeepEqual(v.Menu, before.Menu) {
 		systray.ResetMenu()
-		t.add(nil, v.Menu)
+		t.menus++
+		t.addMenu(t.menus, v.Menu)
 	}
 }
 
-// add adds items to the menu, or to the submenu of parent.
-func (t *Tray) add(parent *systray.MenuItem, items []Item) {
-	for _, i := range items {
+// addMenu adds the items of a menu, and what is below them once the desktop knows these. t.mu is held.
+func (t *Tray) addMenu(menu int, items []Item) {
+	lines := t.add(nil, items)
+	addBelow := func() {
+		for i, line := range lines {
+			if line != nil {
+				t.add(line, items[i].Items)
+			}
+		}
+	}
+	if submenusWait == 0 {
+		addBelow()
+		return
+	}
+	time.AfterFunc(submenusWait, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.menus == menu {
+			addBelow()
+		}
+	})
+}
+
+// add adds items to the menu, or to the submenu of parent. It returns a line for each, nil for a separator.
+func (t *Tray) add(parent *systray.MenuItem, items []Item) []*systray.MenuItem {
+	lines := make([]*systray.MenuItem, len(items))
+	for n, i := range items {
 		if i.Separator {
 			if parent == nil {
 				systray.AddSeparator()
@@ -101,13 +128,14 @@ func (t *Tray) add(parent *systray.MenuItem, items []Item) {
 		if i.Disabled {
 			line.Disable()
 		}
-		t.add(line, i.Items)
+		lines[n] = line
 		go func() {
 			for range line.ClickedCh { // closed when the menu is made anew
 				go t.events.Clicked(i.Action)
 			}
 		}()
 	}
+	return lines
 }
 
 func newItem(parent *systray.MenuItem, i Item) *systray.MenuItem {

@@ -16,6 +16,7 @@ import "C"
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"fyne.io/systray"
 )
@@ -28,6 +29,9 @@ var begin func()
 
 //export fairleadTrayBegin
 func fairleadTrayBegin() { begin() }
+
+// submenusWait is how long a menu is there before what is below its lines: no time, they are made by this process.
+const submenusWait = 0 * time.Second
 
 // start puts the icon into the menu bar from the main thread, as AppKit wants it, once the window's loop runs there. It
 // must be called after the application has launched.

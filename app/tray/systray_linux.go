@@ -9,6 +9,7 @@ import (
 	"image"
 	"image/color"
 	"log/slog"
+	"time"
 
 	"fyne.io/systray"
 	"github.com/godbus/dbus/v5"
@@ -23,6 +24,11 @@ const (
 
 // iconSize is in pixels. The toolkit sends one size, and panels scale it: half of it is the smallest in use.
 const iconSize = 32
+
+// submenusWait is how long a menu is there before what is below its lines. The menus of GTK panels (libdbusmenu) are made
+// of answers that may name a line before the one that it is below; then they drop it, and the submenu stays empty. A panel
+// needs three rounds to know a line: the layout, its properties, and what it makes of them.
+const submenusWait = 300 * time.Millisecond
 
 // start follows the desktop's tray, which comes and goes with the panel. Without D-Bus there is none. The toolkit is
 // started when a tray is first there, and registers again by itself when one comes back; it is never told to end,

@@ -9,9 +9,13 @@ import (
 	"image"
 	"log/slog"
 	"runtime"
+	"time"
 
 	"fyne.io/systray"
 )
+
+// submenusWait is how long a menu is there before what is below its lines: no time, they are made by this process.
+const submenusWait = 0 * time.Second
 
 // start runs the tray on a thread of its own: Windows delivers the messages of a window to the thread that made it.
 func (t *Tray) start(context.Context) {

@@ -9,6 +9,7 @@ import (
 	"image/color"
 	"strings"
 	"testing"
+	"time"
 )
 
 // clickIcon finds the icon in the panel by its colour, clicks on it, and waits for the menu.
@@ -48,6 +49,27 @@ func middle(picture image.Image, colour color.NRGBA) (image.Point, error) {
 
 func near(have uint32, want uint8) bool {
 	return max(have>>8, uint32(want))-min(have>>8, uint32(want)) < 16
+}
+
+// press presses keys in an open menu, each once the one before has moved the selection: a menu that just opened, or whose
+// lines are still on their way, takes no keys.
+func press(t *testing.T, keys ...string) {
+	t.Helper()
+	const lost = time.Second // a key that has done nothing by then won't
+	for _, key := range keys {
+		before := here.screen.selected()
+		var pressed time.Time
+		eventually(t, "the selection to move by "+key, func() error {
+			if now := here.screen.selected(); !now.Empty() && now != before {
+				return nil
+			}
+			if time.Since(pressed) > lost {
+				here.tell(t, "key", key)
+				pressed = time.Now()
+			}
+			return fmt.Errorf("it is still at %v", before)
+		})
+	}
 }
 
 // menuWindows finds the menus of the panel.

@@ -62,6 +62,28 @@ func (s screen) count(part image.Rectangle) (dark, bright int) {
 	return dark, bright
 }
 
+// selected is what the selected lines of menus take up together: a line of a menu below is beside the one it belongs to.
+func (s screen) selected() (all image.Rectangle) {
+	const shortest = 100 // pixels; what has the colour on a page is shorter
+	for y := range len(s.pixels) / s.stride {
+		first, n := 0, 0
+		for x := range s.stride / 4 {
+			p := s.pixels[y*s.stride+4*x:]
+			if p[2] != 0x15 || p[1] != 0x53 || p[0] != 0x9e { // the theme's
+				continue
+			}
+			if n == 0 {
+				first = x
+			}
+			n++
+			if n >= shortest {
+				all = all.Union(image.Rect(first, y, x+1, y+1))
+			}
+		}
+	}
+	return all
+}
+
 // connectButtons is where the page's list of contexts has its buttons in a window that opens where windows first do.
 // Before the window is there the screen is black, and before the contexts are, nothing is dark.
 var connectButtons = image.Rect(1000, 205, 1145, 420)
