@@ -126,7 +126,7 @@ func (c *caller) currentApp() *upstream {
 func (c *caller) appUpstream() *upstream {
 	c.mu.Lock()
 	u := c.app
-	usable := u != nil && (!u.ended || c.active == u)
+	usable := u != nil && !u.unheard && !u.closed && (!u.ended || c.active == u)
 	c.mu.Unlock()
 	if !usable {
 		if u != nil {
@@ -137,16 +137,30 @@ func (c *caller) appUpstream() *upstream {
 	return u
 }
 
+// askApp is a connection to the app that expects the request. Without one the caller is reset, as by an app that is not there,
+// or that ends connections as soon as they are made.
+func (s *session) askApp(request asked) *upstream {
+	for range 2 { // the one there is may end just now
+		u := s.appUpstream()
+		if u.await() != nil {
+			break
+		}
+		if u.expect(request) {
+			return u
+		}
+	}
+	s.abort()
+	return nil
+}
+
 // toApp sends the request as it is.
 func (s *session) toApp() bool {
-	u := s.appUpstream()
-	if u.await() != nil {
-		s.abort()
-		return false
-	}
 	h := &s.head
 	last := h.upgrade || isMethod(h.method, "CONNECT")
-	u.expect(asked{head: isMethod(h.method, "HEAD"), connect: isMethod(h.method, "CONNECT")})
+	u := s.askApp(asked{head: isMethod(h.method, "HEAD"), connect: isMethod(h.method, "CONNECT")})
+	if u == nil {
+		return false
+	}
 	t := transfer{to: u, body: requestBody(h), mirrors: s.mirrorsOf(s.decision.mirrors)}
 	if last || h.closes || len(t.mirrors) > 0 {
 		s.calm = 0

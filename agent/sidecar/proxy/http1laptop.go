@@ -21,7 +21,12 @@ func (s *session) toLaptop() bool {
 	s.calm = 0
 	method, path := string(h.method), string(h.path)
 	repeatable := slices.Contains(idempotent, method)
-	u, reason := s.flow(rule, repeatable, method, path)
+	e := &exchange{repeatable: repeatable}
+	connect := isMethod(h.method, "CONNECT")
+	request := asked{head: isMethod(h.method, "HEAD"), connect: connect}
+	fromApp := request
+	request.exchange = e
+	u, reason := s.flow(rule, request, method, path)
 	if u == nil {
 		rule.counts.fallenBack.Add(1)
 		s.proxy.decided(rule, started, method, path, toApp, reason, 0)
@@ -33,13 +38,7 @@ func (s *session) toLaptop() bool {
 		s.kept = append(s.kept[:0], s.in.bytes()[:h.size]...)
 	}
 	s.scratch = appendForwarded(s.scratch[:0], s.in.bytes()[:h.size], h, s.client.Addr().String())
-	e := &exchange{repeatable: repeatable}
-	connect := isMethod(h.method, "CONNECT")
-	request := asked{head: isMethod(h.method, "HEAD"), connect: connect}
-	fromApp := request
-	request.exchange = e
 	switches, closes := h.upgrade && !h.h2c || connect, h.closes
-	u.expect(request)
 	progress := s.send(&t, s.scratch, h.size)
 	switch progress {
 	case unreadable:
@@ -93,12 +92,10 @@ var idempotent = []string{"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}
 
 // again sends a request that a laptop lost to the app: what is kept of it, then the rest.
 func (s *session) again(t *transfer, request asked, progress outcome, closes bool) bool {
-	u := s.appUpstream()
-	if u.await() != nil {
-		s.abort()
+	u := s.askApp(request)
+	if u == nil {
 		return false
 	}
-	u.expect(request)
 	t.to = u
 	if !t.write(*t.kept) {
 		s.drainUntil(u)
@@ -122,11 +119,14 @@ func (s *session) refuse(head bool) {
 	s.endAndDrain()
 }
 
-// flow is a connection to the rule's laptop for a request; without one the reason says why.
-func (s *session) flow(rule *rule, repeatable bool, method, path string) (*upstream, string) {
+// flow is a connection to the rule's laptop that expects the request; without one the reason says why.
+func (s *session) flow(rule *rule, request asked, method, path string) (*upstream, string) {
 	s.mu.Lock()
 	u := s.laptop
-	usable := u != nil && !u.ended && !u.closed && u.rule.counts == rule.counts && (repeatable || time.Since(u.lastUse) < freshFor)
+	usable := u != nil && !u.ended && !u.closed && u.rule.counts == rule.counts && (request.exchange.repeatable || time.Since(u.lastUse) < freshFor)
+	if usable {
+		u.expectLocked(request) // from now on it does not end unheard
+	}
 	s.mu.Unlock()
 	if usable {
 		return u, ""
@@ -138,14 +138,19 @@ func (s *session) flow(rule *rule, repeatable bool, method, path string) (*upstr
 	if conn == nil {
 		return nil, reason
 	}
-	return s.connectLaptop(rule, conn), ""
+	return s.connectLaptop(rule, conn, &request), ""
 }
 
-// connectLaptop puts a flow to use.
-func (c *caller) connectLaptop(rule *rule, conn Conn) *upstream {
+// connectLaptop puts a flow to use, for a request or, without one, for all bytes.
+func (c *caller) connectLaptop(rule *rule, conn Conn, request *asked) *upstream {
 	u := newUpstream(c, rule)
 	c.mu.Lock()
 	c.laptop = u
+	if request != nil {
+		u.expectLocked(*request)
+	} else {
+		c.raw, c.active = true, u
+	}
 	c.mu.Unlock()
 	u.connected(conn, nil)
 	go u.answer()

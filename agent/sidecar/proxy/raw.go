@@ -42,7 +42,7 @@ func (c *caller) serveAll(rule *rule, mirrors []*rule) {
 	}
 	rule.counts.matched.Add(1)
 	c.proxy.decided(rule, started, "", "", toLaptop, "", 0)
-	c.pass(c.connectLaptop(rule, flow), c.openMirrors(mirrors)...)
+	c.pass(c.connectLaptop(rule, flow, nil), c.openMirrors(mirrors)...)
 }
 
 // serveMirrored gives the connection to the app, and copies of what the caller sends to laptops.
@@ -88,7 +88,7 @@ func (c *caller) passUnread() {
 		if flow != nil {
 			d.rule.counts.matched.Add(1)
 			c.proxy.decided(d.rule, started, "", "", toLaptop, "", 0)
-			c.pass(c.connectLaptop(d.rule, flow))
+			c.pass(c.connectLaptop(d.rule, flow, nil))
 			return
 		}
 		d.rule.counts.fallenBack.Add(1)
@@ -110,9 +110,13 @@ func (c *caller) pass(u *upstream, mirrors ...*mirror) {
 	}
 	c.mu.Lock()
 	c.raw, c.active = true, u
-	ended := u.ended
+	ended, unheard := u.ended, u.unheard
 	eof := c.eof
 	c.mu.Unlock()
+	if unheard {
+		c.abort()
+		return
+	}
 	c.setDeadline(time.Time{})
 	if b := c.in.bytes(); len(b) > 0 {
 		for _, m := range mirrors {

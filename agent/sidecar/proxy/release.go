@@ -18,7 +18,9 @@ func (c *caller) rulesChanged() {
 		return
 	}
 	if len(u.pending) == 0 {
-		go u.close()
+		if conn := u.shutLocked(); conn != nil { // at once: the next request must not count on it
+			go conn.Close()
+		}
 		return
 	}
 	if e := u.pending[0].exchange; e != nil && e.repeatable && !e.begun && u.rule.counts.suspended.Load() {

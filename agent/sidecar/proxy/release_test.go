@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
 )
@@ -104,5 +107,102 @@ func TestForce(t *testing.T) {
 	}
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestRulesComeAndGo asks while intercepts come and go all the time: each request is answered, by the laptop or by the app,
+// also where the connection to the laptop is given up at that moment.
+func TestRulesComeAndGo(t *testing.T) {
+	s := newStage(t, serveHTTP(named("app")), serveHTTP(named("laptop")))
+	const callers, changes = 4, 4000
+	ended := make(chan struct{})
+	var all sync.WaitGroup
+	for range callers {
+		conn := dial(t, s.address)
+		all.Go(func() {
+			answers := bufio.NewReader(conn)
+			for n := 0; !isClosed(ended); n++ {
+				if err := ask(conn, answers, "ann"); err != nil {
+					t.Errorf("request %d: %v", n, err)
+					return
+				}
+			}
+		})
+	}
+	other := wire.Rule{Intercept: "uid-bob", Match: &wire.Match{Key: "bob"}} // so that the port stays redirected
+	for i := range changes {
+		if i%2 == 0 {
+			s.rules(keyed("ann"), other)
+		} else {
+			s.rules(other)
+		}
+		time.Sleep(time.Duration(i%5) * 50 * time.Microsecond)
+	}
+	close(ended)
+	all.Wait()
+}
+
+// TestProgramsCloseAnyTime asks an app and a laptop's program that close connections some time after an answer. A caller may
+// find its own connection closed then, as the app's would be, but none waits in vain.
+func TestProgramsCloseAnyTime(t *testing.T) {
+	restless := scripted(func(conn net.Conn) {
+		requests := bufio.NewReader(conn)
+		for n := 0; n < 1+rand.IntN(3); n++ {
+			if _, err := http.ReadRequest(requests); err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+		time.Sleep(time.Duration(rand.IntN(300)) * time.Microsecond)
+	})
+	s := newStage(t, restless, restless)
+	s.rules(keyed("ann"))
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			var conn *net.TCPConn
+			var answers *bufio.Reader
+			for n := range 3000 {
+				if conn == nil {
+					conn = dial(t, s.address)
+					answers = bufio.NewReader(conn)
+				}
+				err := ask(conn, answers, []string{"ann", "nobody"}[rand.IntN(2)])
+				if isDeadline(err) {
+					t.Errorf("request %d: %v", n, err)
+					return
+				}
+				if err != nil {
+					_ = conn.Close()
+					conn = nil
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// ask asks with a key on a kept connection, and reads the answer.
+func ask(conn net.Conn, answers *bufio.Reader, key string) error {
+	if _, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: x\r\nX-Fairlead: %s\r\n\r\n", key); err != nil {
+		return err
+	}
+	answer, err := http.ReadResponse(answers, nil)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return errors.New(answer.Status)
+	}
+	_, err = io.Copy(io.Discard, answer.Body)
+	return err
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }

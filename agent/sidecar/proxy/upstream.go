@@ -49,6 +49,7 @@ type upstream struct {
 	// Guarded by caller.mu.
 	pending []asked
 	ended   bool // nothing more comes
+	unheard bool // and when it ended nobody waited for it, so that nobody was told
 	closed  bool
 	lastUse time.Time // of a laptop's
 }
@@ -102,6 +103,11 @@ func (u *upstream) abort() {
 func (u *upstream) shut() net.Conn {
 	u.caller.mu.Lock()
 	defer u.caller.mu.Unlock()
+	return u.shutLocked()
+}
+
+// shutLocked is shut. caller.mu is held.
+func (u *upstream) shutLocked() net.Conn {
 	if !u.closed {
 		u.closed = true
 		close(u.gone)
@@ -119,13 +125,21 @@ func (u *upstream) closeWrite() {
 	}
 }
 
-// expect notes a request before it is sent.
-func (u *upstream) expect(a asked) {
-	c := u.caller
-	c.mu.Lock()
+// expect notes a request before it is sent. It reports false if the connection has ended unheard: then another is to be asked.
+func (u *upstream) expect(a asked) bool {
+	u.caller.mu.Lock()
+	defer u.caller.mu.Unlock()
+	if u.unheard || u.closed {
+		return false
+	}
+	u.expectLocked(a)
+	return true
+}
+
+// expectLocked is expect for a connection that has not ended. caller.mu is held.
+func (u *upstream) expectLocked(a asked) {
 	u.pending = append(u.pending, a)
-	c.active = u
-	c.mu.Unlock()
+	u.caller.active = u
 }
 
 // end deals with the end of the connection.
@@ -151,6 +165,7 @@ func (u *upstream) end(err error) {
 	switch {
 	case c.active != u || u.rule != nil && !c.raw && e == nil:
 		// Nobody waits for it. The next request makes a new one.
+		u.unheard = true
 		go u.close()
 	case e != nil && !c.raw:
 		// serve waits for it and decides.
