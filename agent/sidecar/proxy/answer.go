@@ -5,6 +5,8 @@ package proxy
 import (
 	"errors"
 	"io"
+
+	"github.com/fairlead-dev/fairlead/agent/sidecar/http1"
 )
 
 // spliceFrom is from how many bytes on a body is moved within the kernel: below, the calls cost more than the copying.
@@ -98,7 +100,7 @@ func (u *upstream) step() error {
 func (u *upstream) follow(b []byte) (n, answered int, raw, drop bool) {
 	for n < len(b) {
 		if u.busy {
-			took, done, err := u.body.take(b[n:])
+			took, done, err := u.body.Take(b[n:])
 			n += took
 			if err != nil {
 				return n, answered, true, false
@@ -116,21 +118,21 @@ func (u *upstream) follow(b []byte) (n, answered int, raw, drop bool) {
 		case notWanted:
 			return n, answered, false, true
 		}
-		switch readResponse(b[n:], &u.head) {
-		case readPartly:
-			return n, answered, len(b)-n > maxHead, false
-		case readInvalid:
+		switch http1.ReadResponse(b[n:], &u.head) {
+		case http1.Partly:
+			return n, answered, len(b)-n > http1.MaxHead, false
+		case http1.Invalid:
 			return n, answered, true, false
 		}
 		u.note(request.exchange)
-		if u.head.status == 101 || request.connect && u.head.status/100 == 2 {
+		if u.head.Status == 101 || request.connect && u.head.Status/100 == 2 {
 			return n, answered, true, false
 		}
-		n += u.head.size
-		if u.head.status < 200 {
+		n += u.head.Size
+		if u.head.Status < 200 {
 			continue
 		}
-		if u.body = responseBody(&u.head, request.head); u.body.kind == bodyNone {
+		if u.body = u.head.Body(request.head); u.body.Empty() {
 			answered++
 		} else {
 			u.busy = true
@@ -150,16 +152,16 @@ func (u *upstream) note(e *exchange) {
 		e.begun = true
 		u.rule.counts.matched.Add(1)
 	}
-	e.status = u.head.status
-	e.closes = u.head.closes
+	e.status = u.head.Status
+	e.closes = u.head.Closes
 }
 
 // bulk moves what is certain to belong to the body.
 func (u *upstream) bulk() error {
 	c := u.caller
-	n := u.body.bulk()
+	n := u.body.Bulk()
 	if u.tcp == nil || c.tcp == nil || n >= 0 && n < spliceFrom {
-		u.in.room(n < 0 || n >= smallBuffer || u.body.kind == bodyChunked && n > 0)
+		u.in.room(n < 0 || n >= smallBuffer || u.body.IsChunked() && n > 0)
 		return nil
 	}
 	u.in.free()
@@ -171,7 +173,7 @@ func (u *upstream) bulk() error {
 		return io.EOF
 	}
 	moved, err := move(c.tcp, u.tcp, n)
-	if u.body.skip(moved) {
+	if u.body.Skip(moved) {
 		u.busy = false
 		u.answered(1)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
+	"github.com/fairlead-dev/fairlead/agent/sidecar/http1"
 )
 
 const (
@@ -83,15 +84,15 @@ func (c *caller) serve() {
 		begin = doubtWait // for a protocol in which the laptop's program speaks first
 	}
 	got := c.firstBytes(doubtWait, begin)
-	if got != protoHTTP2 {
+	if got != http1.HTTP2 {
 		close(c.decided)
 	}
 	switch got {
-	case protoHTTP1:
+	case http1.HTTP1:
 		c.serveHTTP1()
-	case protoHTTP2:
+	case http1.HTTP2:
 		c.serveHTTP2(nil)
-	case protoUnknown: // it ended, or the app spoke first
+	case http1.Undecided: // it ended, or the app spoke first
 		c.pass(c.appUpstream())
 	default:
 		c.passUnread()
@@ -116,7 +117,7 @@ func (c *caller) isHTTP2() bool {
 
 // firstBytes reads until it can say what the caller speaks. It waits for as long as the caller takes to begin, if begin is
 // 0, and no longer than doubt where it might be something that waits for an answer itself.
-func (c *caller) firstBytes(doubt, begin time.Duration) protocol {
+func (c *caller) firstBytes(doubt, begin time.Duration) http1.Protocol {
 	var until time.Time
 	if begin > 0 {
 		until = time.Now().Add(begin)
@@ -124,15 +125,15 @@ func (c *caller) firstBytes(doubt, begin time.Duration) protocol {
 	}
 	for {
 		if c.isRaw() {
-			return protoUnknown
+			return http1.Undecided
 		}
-		switch got := sniff(c.in.bytes()); got {
-		case protoUnknown:
+		switch got := http1.Sniff(c.in.bytes()); got {
+		case http1.Undecided:
 			if c.in.len() > 0 && begin > 0 {
 				until, begin = time.Time{}, 0 // it has begun, and is HTTP
 				c.setDeadline(until)
 			}
-		case protoDoubt:
+		case http1.Doubtful:
 			if until.IsZero() {
 				until = time.Now().Add(doubt)
 				c.setDeadline(until)
@@ -143,7 +144,7 @@ func (c *caller) firstBytes(doubt, begin time.Duration) protocol {
 		}
 		if !c.in.room(c.in.len() >= smallBuffer) {
 			c.setDeadline(time.Time{})
-			return protoOther
+			return http1.Other
 		}
 		_, err := c.in.read(c.conn)
 		switch {
@@ -151,16 +152,16 @@ func (c *caller) firstBytes(doubt, begin time.Duration) protocol {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if !until.IsZero() && !time.Now().Before(until) {
 				c.setDeadline(time.Time{})
-				return protoOther
+				return http1.Other
 			}
 			if c.appIsGone() {
-				return protoUnknown
+				return http1.Undecided
 			}
 			c.setDeadline(until)
 		default:
 			c.setDeadline(time.Time{})
 			c.noteEnd(err)
-			return protoUnknown
+			return http1.Undecided
 		}
 	}
 }

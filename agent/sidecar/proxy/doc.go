@@ -15,10 +15,9 @@
 // Where things are:
 //
 //	the face, and what the orders say             proxy.go, rules.go
-//	a caller, up to what it speaks                caller.go, sniff.go
-//	its HTTP/1.x requests                         http1.go, http1laptop.go, forwarded.go, transfer.go, drain.go
+//	a caller, up to what it speaks                caller.go
+//	its HTTP/1.x requests                         http1.go, http1laptop.go, transfer.go, drain.go
 //	the app's and laptops' answers to them        upstream.go, answer.go
-//	reading messages, purely                      head.go, body.go
 //	HTTP/2 with prior knowledge                   h2.go, and its streams h2stream.go, h2half.go, h2pass.go, h2reset.go
 //	one HTTP/2 connection, and its end            h2peer.go, h2read.go, h2write.go, h2frame.go, h2end.go
 //	everything else, and the copies               raw.go, mirror.go
@@ -26,7 +25,9 @@
 //
 // A connection that has become steady, with requests that go to the app one after the other, is served by an event loop instead
 // of goroutines (steady.go, loop_linux.go, batch_linux.go). It is only quicker: whatever is not plain goes back to them. Long
-// bodies are moved within the kernel (splice_linux.go).
+// bodies are moved within the kernel (raw.go).
+//
+// Reading HTTP/1.x is the business of package http1.
 //
 // An upgrade of HTTP/1.1 to HTTP/2 (RFC 7540, section 3.2) reaches the app as it is; after it the connection can't be looked
 // into any more. A matched request has the offer taken out, which the caller has to accept.

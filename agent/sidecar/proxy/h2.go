@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
+	"github.com/fairlead-dev/fairlead/agent/sidecar/http1"
 )
 
 // h2MaxStreams bounds the streams that one caller has open.
@@ -54,7 +55,7 @@ func (c *caller) serveHTTP2(all *rule) {
 		return
 	}
 	h.takeApp(app)
-	c.in.consume(len(preface))
+	c.in.consume(len(http1.Preface))
 	first := bytes.Clone(c.in.bytes())
 	c.in.free()
 	h.mu.Lock()

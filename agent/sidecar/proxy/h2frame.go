@@ -238,3 +238,15 @@ func (h *headerBlock) decode(d *hpack.Decoder) ([]hpack.HeaderField, error) {
 	}
 	return fields, nil
 }
+
+// maySettings reports whether an app's first bytes begin an HTTP/2 SETTINGS frame, which servers may send before they have
+// seen the client's Preface: RFC 9113, section 3.4.
+func maySettings(b []byte) bool {
+	header := [frameHeaderSize]byte{3: byte(frameSettings)}
+	for i, c := range b[:min(len(b), len(header))] {
+		if i != 1 && i != 2 && c != header[i] {
+			return false
+		}
+	}
+	return len(b) > 0
+}

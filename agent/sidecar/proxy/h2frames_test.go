@@ -22,6 +22,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/fairlead-dev/fairlead/agent/sidecar/http1"
 )
 
 // talker speaks HTTP/2 frame by frame.
@@ -35,9 +37,9 @@ type talker struct {
 
 func newTalker(t *testing.T, conn net.Conn, client bool) *talker {
 	if client {
-		_, _ = io.WriteString(conn, preface)
+		_, _ = io.WriteString(conn, http1.Preface)
 	} else {
-		_, _ = io.ReadFull(conn, make([]byte, len(preface)))
+		_, _ = io.ReadFull(conn, make([]byte, len(http1.Preface)))
 	}
 	k := &talker{t: t, framer: http2.NewFramer(conn, conn)}
 	k.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)

@@ -10,6 +10,8 @@ import (
 	"net"
 
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/fairlead-dev/fairlead/agent/sidecar/http1"
 )
 
 const (
@@ -93,7 +95,7 @@ func (p *h2peer) start(conn net.Conn, first []byte) {
 func (p *h2peer) greet() {
 	settings := [][2]uint32{{settingInitialWindow, h2StreamWindow}, {settingMaxHeaderList, h2MaxHeaders}}
 	if p != p.h.down {
-		p.out = append(p.out, preface...)
+		p.out = append(p.out, http1.Preface...)
 		settings = append(settings, [2]uint32{settingPush, 0})
 	}
 	p.out = appendSettings(p.out, settings...)

@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,7 +89,7 @@ func (h *h2conn) decide(s *h2stream) decision {
 			s.grpc = strings.HasPrefix(f.Value, "application/grpc")
 		}
 		if name != "" && name[0] != ':' {
-			fields = append(fields, matching.Field{Name: []byte(name), Value: trim([]byte(f.Value))})
+			fields = append(fields, matching.Field{Name: []byte(name), Value: bytes.Trim([]byte(f.Value), " \t")})
 		}
 	}
 	if h.all != nil {

@@ -5,6 +5,8 @@ package proxy
 import (
 	"errors"
 	"io"
+
+	"github.com/fairlead-dev/fairlead/agent/sidecar/http1"
 )
 
 // maxKept bounds what is kept of a request so that it can be sent again, in bytes.
@@ -13,7 +15,7 @@ const maxKept = 64 << 10
 // session serves the HTTP/1.x requests of one caller, one after the other. It belongs to the caller's goroutine.
 type session struct {
 	*caller
-	head     request
+	head     http1.Request
 	decision decision
 	mirrors  map[*counts]*mirror
 	kept     []byte
@@ -46,8 +48,8 @@ func (s *session) readHead() bool {
 			s.pass(s.activeUpstream())
 			return false
 		}
-		switch readRequest(s.in.bytes(), &s.head) {
-		case readWhole:
+		switch http1.ReadRequest(s.in.bytes(), &s.head) {
+		case http1.Whole:
 			if !s.mayBeSteady() {
 				return true
 			}
@@ -55,7 +57,7 @@ func (s *session) readHead() bool {
 				return false
 			}
 			continue
-		case readInvalid:
+		case http1.Invalid:
 			s.passUnread()
 			return false
 		}
@@ -103,7 +105,7 @@ func (c *caller) activeUpstream() *upstream {
 // route gives the request to where it belongs. It reports whether another one can follow.
 func (s *session) route() bool {
 	h := &s.head
-	s.port.rules.Load().decide(&s.decision, h.probe, h.path, h.fields)
+	s.port.rules.Load().decide(&s.decision, h.Probe, h.Path, h.Fields)
 	if s.decision.rule == nil {
 		s.decision.count()
 		return s.toApp()
@@ -156,18 +158,18 @@ func (s *session) askApp(request asked) *upstream {
 // toApp sends the request as it is.
 func (s *session) toApp() bool {
 	h := &s.head
-	last := h.upgrade || isMethod(h.method, "CONNECT")
-	u := s.askApp(asked{head: isMethod(h.method, "HEAD"), connect: isMethod(h.method, "CONNECT")})
+	last := h.Upgrade || isMethod(h.Method, "CONNECT")
+	u := s.askApp(asked{head: isMethod(h.Method, "HEAD"), connect: isMethod(h.Method, "CONNECT")})
 	if u == nil {
 		return false
 	}
-	t := transfer{to: u, body: requestBody(h), mirrors: s.mirrorsOf(s.decision.mirrors)}
-	if last || h.closes || len(t.mirrors) > 0 {
+	t := transfer{to: u, body: h.Body(), mirrors: s.mirrorsOf(s.decision.mirrors)}
+	if last || h.Closes || len(t.mirrors) > 0 {
 		s.calm = 0
 	} else {
 		s.calm++
 	}
-	if !s.sentToApp(u, s.send(&t, nil, h.size)) {
+	if !s.sentToApp(u, s.send(&t, nil, h.Size)) {
 		return false
 	}
 	if last { // what comes next may be another protocol

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
+	"github.com/fairlead-dev/fairlead/agent/sidecar/http1"
 )
 
 func get(t testing.TB, client *http.Client, address, key string) string {
@@ -169,8 +170,8 @@ func TestNotRead(t *testing.T) {
 		{"tls", "\x16\x03\x01\x00\x05hello"},
 		{"other", "\x00\x01\x02"},
 		{"text", "EHLO there\r\n"},
-		{"too many lines", "GET / HTTP/1.1\r\n" + strings.Repeat("A: b\r\n", maxFields+1) + "\r\n"},
-		{"head beyond the bound", "GET / HTTP/1.1\r\nA: " + strings.Repeat("x", maxHead) + "\r\n\r\n"},
+		{"too many lines", "GET / HTTP/1.1\r\n" + strings.Repeat("A: b\r\n", http1.MaxFields+1) + "\r\n"},
+		{"head beyond the bound", "GET / HTTP/1.1\r\nA: " + strings.Repeat("x", http1.MaxHead) + "\r\n\r\n"},
 		{"chunk size", "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n"},
 		{"chunk space", "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5 \r\nhello\r\n0\r\n\r\n"},
 		{"chunk line feed", "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n"},

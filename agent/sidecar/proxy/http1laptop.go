@@ -19,11 +19,11 @@ const freshFor = time.Second
 func (s *session) toLaptop() bool {
 	h, rule, started := &s.head, s.decision.rule, time.Now()
 	s.calm = 0
-	method, path := string(h.method), string(h.path)
+	method, path := string(h.Method), string(h.Path)
 	repeatable := slices.Contains(idempotent, method)
 	e := &exchange{repeatable: repeatable}
-	connect := isMethod(h.method, "CONNECT")
-	request := asked{head: isMethod(h.method, "HEAD"), connect: connect}
+	connect := isMethod(h.Method, "CONNECT")
+	request := asked{head: isMethod(h.Method, "HEAD"), connect: connect}
 	fromApp := request
 	request.exchange = e
 	u, reason := s.flow(rule, request, method, path)
@@ -32,14 +32,14 @@ func (s *session) toLaptop() bool {
 		s.proxy.decided(rule, started, method, path, toApp, reason, 0)
 		return s.toApp()
 	}
-	t := transfer{to: u, body: requestBody(h), mirrors: s.mirrorsOf(s.decision.mirrors)}
+	t := transfer{to: u, body: h.Body(), mirrors: s.mirrorsOf(s.decision.mirrors)}
 	if repeatable {
 		t.kept = &s.kept
-		s.kept = append(s.kept[:0], s.in.bytes()[:h.size]...)
+		s.kept = append(s.kept[:0], s.in.bytes()[:h.Size]...)
 	}
-	s.scratch = appendForwarded(s.scratch[:0], s.in.bytes()[:h.size], h, s.client.Addr().String())
-	switches, closes := h.upgrade && !h.h2c || connect, h.closes
-	progress := s.send(&t, s.scratch, h.size)
+	s.scratch = h.AppendForwarded(s.scratch[:0], s.in.bytes()[:h.Size], s.client.Addr().String())
+	switches, closes := h.Upgrade && !h.H2C || connect, h.Closes
+	progress := s.send(&t, s.scratch, h.Size)
 	switch progress {
 	case unreadable:
 		s.abort()

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/fairlead-dev/fairlead/agent/sidecar/http1"
 )
 
 // TestUpgradeToHTTP2 leaves an upgrade to the app, and does without one at a laptop.
@@ -23,10 +25,10 @@ func TestUpgradeToHTTP2(t *testing.T) {
 	got := make(chan string, 1)
 	s := newStage(t, recorded(app, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nframes", got), nobody)
 	s.rules(keyed("ann"))
-	if answer := exchangeBytes(t, s.address, app+preface); !strings.HasSuffix(answer, "\r\n\r\nframes") {
+	if answer := exchangeBytes(t, s.address, app+http1.Preface); !strings.HasSuffix(answer, "\r\n\r\nframes") {
 		t.Errorf("got %q", answer)
 	}
-	if read := <-got; read != app+preface {
+	if read := <-got; read != app+http1.Preface {
 		t.Errorf("the app read %q", read)
 	}
 	laptop := "GET / HTTP/1.1\r\nHost: x\r\nX-Fairlead: ann\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n"

@@ -14,6 +14,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fairlead-dev/fairlead/agent/sidecar/http1"
 )
 
 const (
@@ -43,7 +45,7 @@ type loop struct {
 	used     int
 	sends    []send
 	batch    *batch
-	head     request
+	head     http1.Request
 	decision decision
 }
 

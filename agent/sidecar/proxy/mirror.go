@@ -58,7 +58,7 @@ func (s *session) mirrorsOf(rules []*rule) []*mirror {
 		}
 		if m.isOpen() {
 			r.counts.matched.Add(1)
-			s.proxy.decided(r, time.Now(), string(s.head.method), string(s.head.path), toMirror, "", 0)
+			s.proxy.decided(r, time.Now(), string(s.head.Method), string(s.head.Path), toMirror, "", 0)
 		} else {
 			r.counts.fallenBack.Add(1)
 		}

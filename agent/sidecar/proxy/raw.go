@@ -12,6 +12,7 @@ import (
 
 	"github.com/fairlead-dev/fairlead/agent/api/carrier/sockets"
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
+	"github.com/fairlead-dev/fairlead/agent/sidecar/http1"
 )
 
 // serveAll gives the whole connection to the laptop of a rule.
@@ -217,30 +218,30 @@ func (c *caller) lookForProbe() looked {
 	if len(rules.probes) == 0 || !rules.fromNode(c.client.Addr()) {
 		return probeNone
 	}
-	var h request
+	var h http1.Request
 	until := time.Now().Add(probeWait)
 	c.setDeadline(until)
 	defer c.setDeadline(time.Time{})
 	for {
 		b := c.in.bytes()
-		switch sniff(b) {
-		case protoTLS:
+		switch http1.Sniff(b) {
+		case http1.TLS:
 			if rules.probed("https") {
 				return probeApp
 			}
 			return probeNone
-		case protoHTTP2:
+		case http1.HTTP2:
 			return probeHTTP2
-		case protoOther:
+		case http1.Other:
 			return probeNone
-		case protoHTTP1:
+		case http1.HTTP1:
 			if !rules.probed("http") {
 				return probeNone
 			}
-			switch got := readRequest(b, &h); {
-			case got == readWhole && h.probe:
+			switch got := http1.ReadRequest(b, &h); {
+			case got == http1.Whole && h.Probe:
 				return probeApp
-			case got != readPartly:
+			case got != http1.Partly:
 				return probeNone
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"github.com/fairlead-dev/fairlead/agent/sidecar/http1"
 )
 
 const (
@@ -34,7 +36,7 @@ type steady struct {
 	loop   *loop
 	slot   int
 	fds    [2]int        // of the sides
-	body   body          // of the request on its way
+	body   http1.Body    // of the request on its way
 	unsent [2][]byte     // what a side, which takes nothing more, has not taken
 	queued [2]bool       // bytes for a side wait for the loop's next flush
 	owed   int           // answers that are complete with what the caller has not taken
@@ -91,7 +93,7 @@ func (s *session) settle() bool {
 			return false
 		}
 	}
-	if f.body.finished() {
+	if f.body.Finished() {
 		return true
 	}
 	return s.sentToApp(u, s.sendRest(&transfer{to: u, body: f.body}))
@@ -217,36 +219,36 @@ func (u *upstream) settleUnsent() error {
 }
 
 // requests says how many of the bytes from the caller the app is to get, and whether what comes then is for serve.
-func (f *steady) requests(b []byte, head *request, d *decision) (n int, leave bool) {
+func (f *steady) requests(b []byte, head *http1.Request, d *decision) (n int, leave bool) {
 	c := f.caller
 	for n < len(b) {
-		if !f.body.finished() {
-			took, _, err := f.body.take(b[n:])
+		if !f.body.Finished() {
+			took, _, err := f.body.Take(b[n:])
 			n += took
 			if err != nil {
 				return n, true
 			}
 			continue
 		}
-		switch readRequest(b[n:], head) {
-		case readPartly:
-			return n, len(b)-n >= maxHead
-		case readInvalid:
+		switch http1.ReadRequest(b[n:], head) {
+		case http1.Partly:
+			return n, len(b)-n >= http1.MaxHead
+		case http1.Invalid:
 			return n, true
 		}
-		if head.upgrade || isMethod(head.method, "CONNECT") {
+		if head.Upgrade || isMethod(head.Method, "CONNECT") {
 			return n, true
 		}
-		c.port.rules.Load().decide(d, head.probe, head.path, head.fields)
+		c.port.rules.Load().decide(d, head.Probe, head.Path, head.Fields)
 		if d.rule != nil || len(d.mirrors) > 0 || c.hasPending(f.app, maxPending) {
 			return n, true
 		}
 		d.count()
-		f.app.expect(asked{head: isMethod(head.method, "HEAD")})
-		f.body = requestBody(head)
-		n += head.size
+		f.app.expect(asked{head: isMethod(head.Method, "HEAD")})
+		f.body = head.Body()
+		n += head.Size
 	}
-	return n, f.body.bulk() >= spliceFrom
+	return n, f.body.Bulk() >= spliceFrom
 }
 
 // answers does so for bytes from the app, and says how many answers are complete with them.
@@ -255,7 +257,7 @@ func (f *steady) answers(b []byte) (n, complete int, leave bool) {
 	n, complete, raw, drop := u.follow(b)
 	long := false
 	if u.busy {
-		bulk := u.body.bulk()
+		bulk := u.body.Bulk()
 		long = bulk < 0 || bulk >= spliceFrom
 	}
 	return n, complete, raw || drop || long

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
+	"github.com/fairlead-dev/fairlead/agent/sidecar/http1"
 )
 
 // onWire are the tests of what a connection's peers see, whoever serves it.
@@ -200,14 +201,14 @@ func FuzzSteady(f *testing.F) {
 		}
 		asked, at := 0, 0
 		for at < whole {
-			var h request
-			if readRequest(b[at:], &h) != readWhole {
+			var h http1.Request
+			if http1.ReadRequest(b[at:], &h) != http1.Whole {
 				t.Fatalf("what begins at %d is no request", at)
 			}
 			asked++
-			end := requestBody(&h)
-			n, _, err := end.take(b[at+h.size:])
-			at += h.size + n
+			end := h.Body()
+			n, _, err := end.Take(b[at+h.Size:])
+			at += h.Size + n
 			if err != nil {
 				break
 			}
@@ -226,7 +227,7 @@ func forwarded(t *testing.T, b []byte, size int) (total, asked int, left bool) {
 	}
 	c := &caller{proxy: p, port: p.ports[testPort]}
 	f := &steady{caller: c, app: newUpstream(c, nil)}
-	var head request
+	var head http1.Request
 	var d decision
 	var kept []byte
 	for len(b) > 0 && !left {

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"io"
 	"time"
+
+	"github.com/fairlead-dev/fairlead/agent/sidecar/http1"
 )
 
 // transfer is a request on its way.
 type transfer struct {
 	to      *upstream
-	body    body
+	body    http1.Body
 	mirrors []*mirror
 	kept    *[]byte // what was sent, for as long as it is little enough; nil: it can't be sent again
 }
@@ -40,7 +42,7 @@ func (t *transfer) keep(b []byte) {
 // send sends the request whose head is the first size bytes of the buffer, with another head if there is one.
 func (s *session) send(t *transfer, head []byte, size int) outcome {
 	b := s.in.bytes()
-	n, _, err := t.body.take(b[size:])
+	n, _, err := t.body.Take(b[size:])
 	t.keep(b[size : size+n])
 	var ok bool
 	if head == nil {
@@ -60,15 +62,15 @@ func (s *session) send(t *transfer, head []byte, size int) outcome {
 
 // sendRest sends the rest of the body, as it comes.
 func (s *session) sendRest(t *transfer) outcome {
-	for !t.body.finished() {
+	for !t.body.Finished() {
 		if s.in.len() == 0 {
-			if n := t.body.bulk(); n >= spliceFrom && s.tcp != nil && t.to.tcp != nil && len(t.mirrors) == 0 && t.kept == nil {
+			if n := t.body.Bulk(); n >= spliceFrom && s.tcp != nil && t.to.tcp != nil && len(t.mirrors) == 0 && t.kept == nil {
 				if result := s.splice(t, n); result != sent {
 					return result
 				}
 				continue
 			}
-			if s.read(t.body.bulk() > smallBuffer || t.body.kind == bodyChunked) != nil {
+			if s.read(t.body.Bulk() > smallBuffer || t.body.IsChunked()) != nil {
 				return callerEnded
 			}
 			if s.isClosing() {
@@ -76,7 +78,7 @@ func (s *session) sendRest(t *transfer) outcome {
 			}
 		}
 		b := s.in.bytes()
-		n, _, err := t.body.take(b)
+		n, _, err := t.body.Take(b)
 		if n > 0 {
 			t.keep(b[:n])
 			ok := t.write(b[:n])
@@ -98,7 +100,7 @@ func (s *session) splice(t *transfer, n int64) outcome {
 	s.in.free()
 	s.long.Store(true)
 	moved, err := move(t.to.tcp, s.tcp, n)
-	t.body.skip(moved)
+	t.body.Skip(moved)
 	switch {
 	case err == nil:
 		return sent

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/fairlead-dev/fairlead/agent/sidecar/http1"
 )
 
 // maxPending bounds the requests of one caller that are sent ahead without an answer.
@@ -41,8 +43,8 @@ type upstream struct {
 
 	// Of answer alone.
 	in   buffer
-	head response
-	body body
+	head http1.Response
+	body http1.Body
 	busy bool // within a body
 	pausing
 
@@ -169,7 +171,7 @@ func (u *upstream) end(err error) {
 		go u.close()
 	case e != nil && !c.raw:
 		// serve waits for it and decides.
-		if plain && u.busy && u.body.kind == bodyUntilClose {
+		if plain && u.busy && u.body.EndsWithConnection() {
 			e.closes = true
 			u.pending = u.pending[:0]
 		} else {

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package proxy
+package http1
 
 import "bytes"
 
-// protocol is what a caller's first bytes look like.
-type protocol uint8
+// Protocol is what a caller's first bytes look like.
+type Protocol uint8
 
 const (
-	protoUnknown protocol = iota // more bytes are needed, and are sure to come if it is HTTP
-	protoDoubt                   // as protoUnknown, but another protocol might be waiting for an answer
-	protoHTTP1
-	protoHTTP2 // with prior knowledge
-	protoTLS
-	protoOther
+	Undecided Protocol = iota // more bytes are needed, and are sure to come if it is HTTP
+	Doubtful                  // as Undecided, but another protocol might be waiting for an answer
+	HTTP1
+	HTTP2 // with prior knowledge
+	TLS
+	Other
 )
 
-// preface begins every HTTP/2 connection with prior knowledge: RFC 9113, section 3.4.
-const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+// Preface begins every HTTP/2 connection with prior knowledge: RFC 9113, section 3.4.
+const Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 // maxMethod is how long the method of a request may be, in bytes; the longest registered with IANA has 17.
 const maxMethod = 32
@@ -29,40 +29,40 @@ const maxRequestLine = 32 << 10
 var methods = []string{"GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "CONNECT ", "OPTIONS ", "TRACE ", "PATCH ", "PROPFIND ",
 	"PROPPATCH ", "MKCOL ", "COPY ", "MOVE ", "LOCK ", "UNLOCK ", "REPORT ", "SEARCH ", "QUERY ", "PURGE "}
 
-// sniff looks at the first bytes of a connection.
-func sniff(b []byte) protocol {
+// Sniff looks at the first bytes of a connection.
+func Sniff(b []byte) Protocol {
 	if len(b) == 0 {
-		return protoUnknown
+		return Undecided
 	}
 	if b[0] == 0x16 && (len(b) == 1 || b[1] == 3) { // a TLS record with a handshake: RFC 8446, section 5.1
-		return protoTLS
+		return TLS
 	}
-	if n := min(len(b), len(preface)); n > 1 && string(b[:n]) == preface[:n] && (n > 2 || b[1] == 'R') {
-		if n == len(preface) {
-			return protoHTTP2
+	if n := min(len(b), len(Preface)); n > 1 && string(b[:n]) == Preface[:n] && (n > 2 || b[1] == 'R') {
+		if n == len(Preface) {
+			return HTTP2
 		}
-		return protoUnknown
+		return Undecided
 	}
 	line, _, got := cutLine(b)
 	switch got {
-	case readInvalid:
-		return protoOther
-	case readWhole:
-		var r request
+	case Invalid:
+		return Other
+	case Whole:
+		var r Request
 		if r.readLine(line) {
-			return protoHTTP1
+			return HTTP1
 		}
-		return protoOther
+		return Other
 	}
 	if !mayBeRequest(b) {
-		return protoOther
+		return Other
 	}
 	for _, m := range methods {
 		if n := min(len(b), len(m)); string(b[:n]) == m[:n] {
-			return protoUnknown
+			return Undecided
 		}
 	}
-	return protoDoubt
+	return Doubtful
 }
 
 // mayBeRequest reports whether b, which has no line feed, may be the beginning of a request line.
@@ -98,16 +98,4 @@ func mayBeRequest(b []byte) bool {
 		}
 	}
 	return false
-}
-
-// maySettings reports whether an app's first bytes begin an HTTP/2 SETTINGS frame, which servers may send before they have
-// seen the client's preface: RFC 9113, section 3.4.
-func maySettings(b []byte) bool {
-	header := [frameHeaderSize]byte{3: byte(frameSettings)}
-	for i, c := range b[:min(len(b), len(header))] {
-		if i != 1 && i != 2 && c != header[i] {
-			return false
-		}
-	}
-	return len(b) > 0
 }

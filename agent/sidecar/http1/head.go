@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package proxy
+package http1
 
 import (
 	"bytes"
@@ -8,41 +8,44 @@ import (
 	"github.com/fairlead-dev/fairlead/agent/matching"
 )
 
+// Bounds of heads.
 const (
-	maxHead   = 64 << 10 // bytes of a request's or a response's head; what is longer is not read as HTTP
-	maxFields = 512      // header lines of a head
+	MaxHead   = 64 << 10 // bytes of a request's or a response's head; who uses the package reads what is longer no further
+	MaxFields = 512      // header lines of a request's head
 )
 
-// reading says how far the reading of a head got.
-type reading uint8
+// Reading says how far the reading of a head got.
+type Reading uint8
 
 const (
-	readPartly  reading = iota // more bytes are needed
-	readWhole                  // the head is complete and beyond doubt
-	readInvalid                // it is not HTTP/1.x as RFC 9112 wants it, or what follows it is in doubt
+	Partly  Reading = iota // more bytes are needed
+	Whole                  // the head is complete and beyond doubt
+	Invalid                // it is not HTTP/1.x as RFC 9112 wants it, or what follows it is in doubt
 )
 
-// request is the head of an HTTP/1.x request. Its slices point into the buffer that was read.
-type request struct {
-	size         int    // bytes of the head, with the empty line
-	method, path []byte // path as sent, without the query
-	minor        int    // of HTTP/1.minor
-	fields       []matching.Field
+// Request is the head of an HTTP/1.x request. Its slices point into the buffer that was read.
+type Request struct {
+	Size         int    // bytes of the head, with the empty line
+	Method, Path []byte // path as sent, without the query
+	Fields       []matching.Field
+	Closes       bool // the connection ends after this exchange
+	Upgrade      bool // it asks for another protocol
+	H2C          bool // that is HTTP/2
+	Probe        bool // a kubelet's
+
+	minor        int // of HTTP/1.minor
 	framing      framing
-	closes       bool // the connection ends after this exchange
-	upgrade      bool // it asks for another protocol
-	h2c          bool // that is HTTP/2
-	probe        bool // a kubelet's
-	forwardedEnd int  // where the value of the last X-Forwarded-For ends; 0: there is none
+	forwardedEnd int // where the value of the last X-Forwarded-For ends; 0: there is none
 }
 
-// response is the head of an HTTP/1.x response.
-type response struct {
-	size    int
-	status  int
+// Response is the head of an HTTP/1.x response.
+type Response struct {
+	Size   int // bytes of the head, with the empty line
+	Status int
+	Closes bool // the connection ends after this exchange
+
 	minor   int
 	framing framing
-	closes  bool
 }
 
 // framing is what a head says about the length of the body behind it.
@@ -54,45 +57,45 @@ type framing struct {
 	closes, upgrade  bool // options of Connection
 }
 
-// readRequest reads the head at the beginning of b into r, whose memory it uses again.
-func readRequest(b []byte, r *request) reading {
-	*r = request{fields: r.fields[:0]}
+// ReadRequest reads the head at the beginning of b into r, whose memory it uses again.
+func ReadRequest(b []byte, r *Request) Reading {
+	*r = Request{Fields: r.Fields[:0]}
 	line, rest, got := cutLine(b)
-	if got != readWhole {
-		if got == readPartly && !mayBeRequest(b) {
-			return readInvalid
+	if got != Whole {
+		if got == Partly && !mayBeRequest(b) {
+			return Invalid
 		}
 		return got
 	}
 	if !r.readLine(line) {
-		return readInvalid
+		return Invalid
 	}
 	for {
 		line, after, got := cutLine(rest)
-		if got != readWhole {
+		if got != Whole {
 			return got
 		}
 		if len(line) == 0 {
-			r.size = len(b) - len(after)
+			r.Size = len(b) - len(after)
 			return r.settle()
 		}
 		f, ok := readField(line)
-		if !ok || len(r.fields) == maxFields || !r.framing.note(f) {
-			return readInvalid
+		if !ok || len(r.Fields) == MaxFields || !r.framing.note(f) {
+			return Invalid
 		}
 		r.note(f, len(b)-len(rest))
-		r.fields = append(r.fields, f)
+		r.Fields = append(r.Fields, f)
 		rest = after
 	}
 }
 
 // readLine reads "METHOD target HTTP/1.x".
-func (r *request) readLine(line []byte) bool {
+func (r *Request) readLine(line []byte) bool {
 	i := bytes.IndexByte(line, ' ')
 	if i <= 0 || !isToken(line[:i]) {
 		return false
 	}
-	r.method = line[:i]
+	r.Method = line[:i]
 	line = line[i+1:]
 	if i = bytes.IndexByte(line, ' '); i <= 0 {
 		return false
@@ -110,7 +113,7 @@ func (r *request) readLine(line []byte) bool {
 	default:
 		return false
 	}
-	r.path = pathOf(target)
+	r.Path = pathOf(target)
 	return true
 }
 
@@ -132,15 +135,15 @@ func pathOf(target []byte) []byte {
 }
 
 // note keeps what the proxy itself wants to know of a field, whose line begins at offset.
-func (r *request) note(f matching.Field, offset int) {
+func (r *Request) note(f matching.Field, offset int) {
 	switch len(f.Name) {
 	case len("upgrade"):
 		if equalFold(f.Name, "upgrade") {
-			r.h2c = r.h2c || hasOption(f.Value, "h2c")
+			r.H2C = r.H2C || hasOption(f.Value, "h2c")
 		}
 	case len("user-agent"):
 		if equalFold(f.Name, "user-agent") {
-			r.probe = isProbeAgent(f.Value)
+			r.Probe = isProbeAgent(f.Value)
 		}
 	case len("x-forwarded-for"):
 		if equalFold(f.Name, "x-forwarded-for") {
@@ -151,69 +154,69 @@ func (r *request) note(f matching.Field, offset int) {
 }
 
 // settle says what the whole head means, once all of it is there.
-func (r *request) settle() reading {
+func (r *Request) settle() Reading {
 	f := &r.framing
 	switch {
 	case f.lengths > 1 || f.codings > 1 || f.lengths+f.codings > 1:
-		return readInvalid
+		return Invalid
 	case f.codings == 1 && (!f.chunked || r.minor == 0):
-		return readInvalid
+		return Invalid
 	}
-	r.closes = f.closes || r.minor == 0 && !f.keepAlive
-	r.upgrade = f.upgrade
-	r.h2c = r.h2c && r.upgrade
-	return readWhole
+	r.Closes = f.closes || r.minor == 0 && !f.keepAlive
+	r.Upgrade = f.upgrade
+	r.H2C = r.H2C && r.Upgrade
+	return Whole
 }
 
-// readResponse reads the head at the beginning of b.
-func readResponse(b []byte, r *response) reading {
-	*r = response{}
+// ReadResponse reads the head at the beginning of b.
+func ReadResponse(b []byte, r *Response) Reading {
+	*r = Response{}
 	line, rest, got := cutLine(b)
-	if got != readWhole {
-		if got == readPartly && !bytes.HasPrefix([]byte("HTTP/1."), b[:min(len(b), 7)]) {
-			return readInvalid
+	if got != Whole {
+		if got == Partly && !bytes.HasPrefix([]byte("HTTP/1."), b[:min(len(b), 7)]) {
+			return Invalid
 		}
 		return got
 	}
 	// HTTP/1.1 200 and an optional reason
 	if len(line) < 12 || string(line[:7]) != "HTTP/1." || line[7] != '0' && line[7] != '1' || line[8] != ' ' ||
 		len(line) > 12 && line[12] != ' ' {
-		return readInvalid
+		return Invalid
 	}
 	r.minor = int(line[7] - '0')
 	for _, c := range line[9:12] {
 		if c < '0' || c > '9' {
-			return readInvalid
+			return Invalid
 		}
-		r.status = r.status*10 + int(c-'0')
+		r.Status = r.Status*10 + int(c-'0')
 	}
-	if r.status < 100 {
-		return readInvalid
+	if r.Status < 100 {
+		return Invalid
 	}
 	for {
 		line, after, got := cutLine(rest)
-		if got != readWhole {
+		if got != Whole {
 			return got
 		}
 		if len(line) == 0 {
-			r.size = len(b) - len(after)
+			r.Size = len(b) - len(after)
 			return r.settle()
 		}
 		f, ok := readField(line)
 		if !ok || !r.framing.note(f) {
-			return readInvalid
+			return Invalid
 		}
 		rest = after
 	}
 }
 
-func (r *response) settle() reading {
+func (r *Response) settle() Reading {
 	f := &r.framing
 	if f.lengths > 1 || f.codings > 1 || f.lengths+f.codings > 1 || f.codings == 1 && (!f.chunked || r.minor == 0) {
-		return readInvalid
+		return Invalid
 	}
-	r.closes = f.closes || r.minor == 0 && !f.keepAlive
-	return readWhole
+	r.Closes = f.closes || r.minor == 0 && !f.keepAlive
+	return Whole
 }
 
 // note keeps what a field says about the body and the connection. It reports false for what is in doubt.
@@ -250,15 +253,15 @@ func (f *framing) note(field matching.Field) bool {
 }
 
 // cutLine cuts the first line off b, without its CR LF. A line feed or carriage return of its own makes it invalid.
-func cutLine(b []byte) (line, rest []byte, got reading) {
+func cutLine(b []byte) (line, rest []byte, got Reading) {
 	i := bytes.IndexByte(b, '\n')
 	if i < 0 {
-		return nil, nil, readPartly
+		return nil, nil, Partly
 	}
 	if i == 0 || b[i-1] != '\r' {
-		return nil, nil, readInvalid
+		return nil, nil, Invalid
 	}
-	return b[:i-1], b[i+1:], readWhole
+	return b[:i-1], b[i+1:], Whole
 }
 
 // readField reads "name: value". Line folding, white space before the colon and control characters are refused.

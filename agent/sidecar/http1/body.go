@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package proxy
+package http1
 
 import "errors"
 
@@ -21,8 +21,9 @@ const (
 
 var errChunk = errors.New("the chunks of a body can't be told apart")
 
-// body follows a body through the bytes of its connection and finds its end. It changes and keeps nothing.
-type body struct {
+// Body follows a body through the bytes of its connection and finds its end. It changes and keeps nothing. The zero
+// value is that of a message without one.
+type Body struct {
 	kind  bodyKind
 	left  int64 // bytes of the body, or of the data of the present chunk
 	state chunkState
@@ -31,8 +32,17 @@ type body struct {
 	done  bool // the body has ended; set where its kind is not bodyNone
 }
 
-// finished reports whether nothing more of the body comes.
-func (b *body) finished() bool { return b.kind == bodyNone || b.done }
+// Finished reports whether nothing more of the body comes.
+func (b *Body) Finished() bool { return b.kind == bodyNone || b.done }
+
+// Empty reports whether there is no body at all.
+func (b *Body) Empty() bool { return b.kind == bodyNone }
+
+// IsChunked reports whether the body comes in chunks.
+func (b *Body) IsChunked() bool { return b.kind == bodyChunked }
+
+// EndsWithConnection reports whether the end of the connection is the body's.
+func (b *Body) EndsWithConnection() bool { return b.kind == bodyUntilClose }
 
 type chunkState uint8
 
@@ -48,34 +58,35 @@ const (
 	trailerLF
 )
 
-func requestBody(r *request) body {
+// Body is the request's body.
+func (r *Request) Body() Body {
 	switch {
 	case r.framing.chunked:
-		return body{kind: bodyChunked}
+		return Body{kind: bodyChunked}
 	case r.framing.length > 0:
-		return body{kind: bodyLength, left: r.framing.length}
+		return Body{kind: bodyLength, left: r.framing.length}
 	}
-	return body{}
+	return Body{}
 }
 
-// responseBody is the body of a final response to a request with a method that is HEAD or not.
-func responseBody(r *response, head bool) body {
+// Body is the body of a final response to a request with a method that is HEAD or not.
+func (r *Response) Body(head bool) Body {
 	switch {
-	case head || r.status < 200 || r.status == 204 || r.status == 304:
-		return body{}
+	case head || r.Status < 200 || r.Status == 204 || r.Status == 304:
+		return Body{}
 	case r.framing.chunked:
-		return body{kind: bodyChunked}
+		return Body{kind: bodyChunked}
 	case r.framing.lengths == 0:
-		return body{kind: bodyUntilClose}
+		return Body{kind: bodyUntilClose}
 	case r.framing.length > 0:
-		return body{kind: bodyLength, left: r.framing.length}
+		return Body{kind: bodyLength, left: r.framing.length}
 	}
-	return body{}
+	return Body{}
 }
 
-// take says how many bytes at the beginning of p belong to the body, and whether the body ends with them. After an error
+// Take says how many bytes at the beginning of p belong to the body, and whether the body ends with them. After an error
 // nothing can be said about bytes behind the n.
-func (b *body) take(p []byte) (n int, done bool, err error) {
+func (b *Body) Take(p []byte) (n int, done bool, err error) {
 	switch b.kind {
 	case bodyNone:
 		return 0, true, nil
@@ -110,7 +121,7 @@ func (b *body) take(p []byte) (n int, done bool, err error) {
 
 // step takes one byte between the data of chunks: RFC 9112, section 7.1, to the letter, with extensions and trailers, and
 // without what some servers tolerate besides.
-func (b *body) step(c byte) (done bool, err error) {
+func (b *Body) step(c byte) (done bool, err error) {
 	b.line++
 	switch b.state {
 	case chunkSizeFirst, chunkSize:
@@ -181,8 +192,8 @@ func (b *body) step(c byte) (done bool, err error) {
 	return false, nil
 }
 
-// bulk is how many of the next bytes belong to the body whatever they are; -1: all that come.
-func (b *body) bulk() int64 {
+// Bulk is how many of the next bytes belong to the body whatever they are; -1: all that come.
+func (b *Body) Bulk() int64 {
 	switch {
 	case b.kind == bodyUntilClose:
 		return -1
@@ -192,8 +203,8 @@ func (b *body) bulk() int64 {
 	return 0
 }
 
-// skip takes n bytes, of those that bulk spoke of, that went by unseen. It reports whether the body ends with them.
-func (b *body) skip(n int64) (done bool) {
+// Skip takes n bytes, of those that Bulk spoke of, that went by unseen. It reports whether the body ends with them.
+func (b *Body) Skip(n int64) (done bool) {
 	if b.kind == bodyUntilClose {
 		return false
 	}

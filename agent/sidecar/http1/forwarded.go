@@ -1,27 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package proxy
+package http1
 
-import (
-	"bytes"
-)
+import "bytes"
 
-// appendForwarded appends the head of a request with the caller's address in X-Forwarded-For. An upgrade to HTTP/2 is left
-// out, as a server may that does not know it (RFC 9110, section 7.8): what came after it could not be told apart any more.
-func appendForwarded(to, head []byte, h *request, client string) []byte {
-	if h.forwardedEnd > 0 {
-		to = append(to, head[:h.forwardedEnd]...)
-		if head[h.forwardedEnd-1] == ':' {
+// AppendForwarded appends head, which is the request's own, with the caller's address in X-Forwarded-For. An upgrade to HTTP/2
+// is left out, as a server may that does not know it (RFC 9110, section 7.8): what came after it could not be told apart any
+// more.
+func (r *Request) AppendForwarded(to, head []byte, client string) []byte {
+	if r.forwardedEnd > 0 {
+		to = append(to, head[:r.forwardedEnd]...)
+		if head[r.forwardedEnd-1] == ':' {
 			to = append(append(to, ' '), client...)
 		} else {
 			to = append(append(to, ", "...), client...)
 		}
-		to = append(to, head[h.forwardedEnd:]...)
+		to = append(to, head[r.forwardedEnd:]...)
 	} else {
 		to = append(to, head[:len(head)-2]...)
 		to = append(append(append(to, "X-Forwarded-For: "...), client...), "\r\n\r\n"...)
 	}
-	if !h.h2c {
+	if !r.H2C {
 		return to
 	}
 	plain := make([]byte, 0, len(to))
