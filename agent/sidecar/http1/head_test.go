@@ -66,7 +66,7 @@ func shown(got Reading, r *Request) string {
 // TestBodies finds the ends of bodies, with what follows them in the same bytes.
 func TestBodies(t *testing.T) {
 	for _, c := range []struct {
-		head, body string // the body, "|", and what follows
+		head, body string // of the body "|" is the end
 		method     string
 	}{
 		{head: "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", body: "abc|HTTP"},
