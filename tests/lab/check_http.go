@@ -13,7 +13,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -41,9 +43,10 @@ func (t target) request(ctx context.Context, method, path string, body io.Reader
 
 // ask makes a request and returns the answer's body.
 func ask(client *http.Client, request *http.Request) (*http.Response, []byte, error) {
+	request, steps := traced(request)
 	response, err := client.Do(request)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w (%s)", err, steps)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
@@ -51,6 +54,35 @@ func ask(client *http.Client, request *http.Request) (*http.Response, []byte, er
 		return nil, nil, fmt.Errorf("read the answer: %w", err)
 	}
 	return response, body, nil
+}
+
+// steps are how far a request got, and when: what it waits for is what comes next.
+type steps struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *steps) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return "begun" + s.text.String()
+}
+
+// traced notes the steps of a request.
+func traced(request *http.Request) (*http.Request, *steps) {
+	s, began := new(steps), time.Now()
+	note := func(format string, values ...any) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		fmt.Fprintf(&s.text, ", "+format+" after %s", append(values, time.Since(began).Round(time.Millisecond))...)
+	}
+	return request.WithContext(httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{
+		DNSDone:              func(info httptrace.DNSDoneInfo) { note("resolved as %v (%v)", info.Addrs, info.Err) },
+		ConnectDone:          func(_, to string, err error) { note("connected to %s (%v)", to, err) },
+		GotConn:              func(info httptrace.GotConnInfo) { note("sent from %s", info.Conn.LocalAddr()) },
+		WroteRequest:         func(info httptrace.WroteRequestInfo) { note("written (%v)", info.Err) },
+		GotFirstResponseByte: func() { note("answered") },
+	})), s
 }
 
 // same remembers who answered, and complains when somebody else does.
