@@ -39,7 +39,12 @@ func (s *Stack) deliver(p *packet) {
 	}
 	switch p.protocol {
 	case protocolTCP:
-		if !p.transportChecksumValid() || !s.merger.add(p) {
+		if !p.transportChecksumValid() {
+			s.counters.malformed.Add(1)
+			return
+		}
+		s.tcp.giveWay(p)
+		if !s.merger.add(p) {
 			s.counters.malformed.Add(1)
 		}
 	case protocolUDP:

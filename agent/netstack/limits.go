@@ -30,7 +30,7 @@ const (
 // Times that flows are given.
 const (
 	dialTimeout       = 30 * time.Second // a SYN that nobody answers; the laptop's own SYNs then start over
-	handshakeTimeWait = 15 * time.Second // TIME_WAIT inside the tunnel, where no packet lives longer
+	timeWaitLimit     = 15 * time.Second // TIME_WAIT inside the tunnel, where no packet lives longer; a new SYN ends it
 	keepaliveIdle     = 2 * time.Minute  // of silence before a connection is probed
 	keepaliveInterval = 30 * time.Second
 	keepaliveCount    = 8 // unanswered probes end the connection: a laptop may sleep about four minutes more

@@ -191,7 +191,7 @@ func (s *Stack) setOptions() error {
 		moderate = tcpip.TCPModerateReceiveBufferOption(true)
 		receive  = tcpip.TCPReceiveBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: receiveBufferDefault, Max: receiveBufferMax}
 		send     = tcpip.TCPSendBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: sendBufferDefault, Max: sendBufferMax}
-		timeWait = tcpip.TCPTimeWaitTimeoutOption(handshakeTimeWait)
+		timeWait = tcpip.TCPTimeWaitTimeoutOption(timeWaitLimit)
 		rto      = tcpip.TCPMaxRTOOption(maxRTO)
 		retries  = tcpip.TCPMaxRetriesOption(maxRetransmits)
 	)

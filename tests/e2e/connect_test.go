@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -77,6 +78,28 @@ func TestOtherNamespaceChangesWhatShortNamesMean(t *testing.T) {
 		t.Errorf("catalog answers in namespace default: %s", r)
 	}
 	laptop.Run(t, "curl", "-sS", "-m", "5", "http://catalog.shop/")
+}
+
+// TestAPortIsUsedAgain wants a program answered at once that connects again from the port of a connection that has just ended,
+// as systems do of their own accord when many short connections go to one service.
+func TestAPortIsUsedAgain(t *testing.T) {
+	laptop := env.Laptop(0)
+	laptop.Connect(t)
+	for how, flags := range map[string][]string{"the target closes first": nil, "the laptop resets": {"--reset"}} {
+		var result struct {
+			Answered int
+			Slowest  float64
+			Error    string
+		}
+		out := laptop.Run(t, append([]string{laptop.TrafficProgram(), "reuse", "catalog.shop:80"}, flags...)...)
+		if err := json.Unmarshal([]byte(out), &result); err != nil {
+			t.Fatalf("read what became of them: %v\n%s", err, out)
+		}
+		if result.Answered != 20 || result.Error != "" {
+			t.Errorf("%s: %d of 20 connections were answered: %s", how, result.Answered, result.Error)
+		}
+		t.Logf("%s: the slowest took %.0f ms", how, result.Slowest)
+	}
 }
 
 func TestExcludeLeavesARangeOut(t *testing.T) {

@@ -22,7 +22,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{Use: "traffic", SilenceUsage: true, SilenceErrors: true, Short: "Traffic of a developer's programs"}
-	root.AddCommand(streamCommand(), datagramCommand(), grpcCommand(), webSocketCommand(), transferCommand(), requestsCommand(), connectionsCommand(), proxyCommand())
+	root.AddCommand(streamCommand(), datagramCommand(), grpcCommand(), webSocketCommand(), transferCommand(), requestsCommand(), connectionsCommand(), reuseCommand(), proxyCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "traffic:", err)
 		os.Exit(1)
