@@ -33,6 +33,7 @@ type h2conn struct {
 	peers    map[*h2peer]struct{} // all but the caller that have not ended
 	streams  map[*h2stream]struct{}
 	lastID   uint32 // highest stream that the caller has opened
+	owing    bool   // the notice is to be sent with the first stream
 	leaving  bool   // the notice has been sent
 	final    bool   // new streams are not taken any more
 	finished bool
@@ -44,6 +45,7 @@ func (c *caller) serveHTTP2(all *rule) {
 	h := &h2conn{caller: c, all: all, done: make(chan struct{}), laptops: map[*counts]*h2peer{}, mirrors: map[*counts]*h2peer{},
 		peers: map[*h2peer]struct{}{}, streams: map[*h2stream]struct{}{}}
 	h.down = newH2Peer(h, nil)
+	h.down.greet() // before anybody else can have it say something
 	c.mu.Lock()
 	c.h2 = h
 	app := c.app
@@ -59,7 +61,6 @@ func (c *caller) serveHTTP2(all *rule) {
 	first := bytes.Clone(c.in.bytes())
 	c.in.free()
 	h.mu.Lock()
-	h.down.greet()
 	h.down.start(c.conn, first)
 	h.mu.Unlock()
 	if c.port.rules.Load().released {

@@ -44,10 +44,25 @@ func (h *h2conn) wentAway(p *h2peer, last uint32, code h2Code, debug []byte) {
 	h.retire(p)
 }
 
-// goAway lets the streams in flight end, and takes no more. It returns at once.
+// goAway lets the streams in flight end, and takes no more. It returns at once. A connection without a stream yet was opened for a
+// request that is surely on its way: clients that lose such a one before their first request don't try again.
 func (h *h2conn) goAway() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.lastID > 0 {
+		h.notify()
+		return
+	}
+	h.owing = true
+	time.AfterFunc(idleBeforeClose, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.notify()
+	})
+}
+
+// notify tells the caller that no more streams will be taken soon, and takes none a round trip later. The lock is held.
+func (h *h2conn) notify() {
 	if h.leaving || h.finished {
 		return
 	}
@@ -77,25 +92,39 @@ func (h *h2conn) leave(code h2Code, debug []byte) {
 func (h *h2conn) rulesChanged() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for key, p := range h.laptops {
-		if key.active.Load() {
-			continue
-		}
-		p.goneAway = true
-		delete(h.laptops, key)
-		if key.suspended.Load() {
-			for s := range h.streams {
-				if s.up.peer == p && s.canRepeat(false) {
-					if s.up.id != 0 {
-						p.out = appendReset(p.out, s.up.id, h2Cancel)
-						p.poke()
-					}
-					h.toApp(s, "the laptop is away")
-				}
+	for _, list := range []map[*counts]*h2peer{h.laptops, h.mirrors} {
+		for key, p := range list {
+			if !key.active.Load() {
+				delete(list, key)
+				h.giveUp(p, key.suspended.Load())
 			}
 		}
-		h.retire(p)
 	}
+}
+
+// giveUp gives a connection to a laptop no more streams. Requests that the laptop does not know of yet go to the app; if it is
+// away, so do those that may be sent twice. The lock is held.
+func (h *h2conn) giveUp(p *h2peer, away bool) {
+	p.goneAway = true
+	for s := range h.streams {
+		for _, m := range s.mirrors {
+			if m.peer == p && m.id == 0 {
+				h.closeHalf(m, h2Cancel)
+			}
+		}
+		switch {
+		case s.up.peer != p:
+		case s.up.id == 0 && s.canRepeat(true):
+			h.toApp(s, "the intercept ended before the request was on its way")
+		case away && s.canRepeat(false):
+			if s.up.id != 0 {
+				p.out = appendReset(p.out, s.up.id, h2Cancel)
+				p.poke()
+			}
+			h.toApp(s, "the laptop is away")
+		}
+	}
+	h.retire(p)
 }
 
 // lost takes the end of a connection, with its reason.

@@ -3,6 +3,8 @@
 package proxy
 
 import (
+	"slices"
+
 	"golang.org/x/net/http2/hpack"
 )
 
@@ -21,6 +23,9 @@ func (h *h2conn) headers(p *h2peer, id uint32, fields []hpack.HeaderField, end b
 		h.lastID = id
 		if !h.final {
 			h.open(id, fields, end)
+		}
+		if h.owing {
+			h.notify()
 		}
 		return h.down.bound()
 	}
@@ -122,7 +127,11 @@ func (h *h2conn) settle(half *h2half) {
 
 // retire closes a connection that takes no new streams when its last has ended.
 func (h *h2conn) retire(p *h2peer) {
-	if p != h.down && p.goneAway && len(p.halves) == 0 && len(p.waiting) == 0 && !p.last {
+	if p == h.down || !p.goneAway || p.last || len(p.halves) > 0 {
+		return
+	}
+	p.waiting = slices.DeleteFunc(p.waiting, func(half *h2half) bool { return half.closed })
+	if len(p.waiting) == 0 {
 		p.last = true
 		p.poke()
 	}

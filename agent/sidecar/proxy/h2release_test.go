@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fairlead-dev/fairlead/agent/api/wire"
+)
+
+// TestHTTP2RulesComeAndGo asks over HTTP/2 while intercepts, or the port's redirect as a whole, come and go all the time, on
+// connections old and new: each request is answered, by the laptop or by the app, also one that waits for a connection to
+// a laptop whose intercept has just ended.
+func TestHTTP2RulesComeAndGo(t *testing.T) {
+	other := wire.Rule{Intercept: "uid-bob", Match: &wire.Match{Key: "bob"}}
+	for name, without := range map[string]func(*stage){
+		"intercepts": func(s *stage) { s.rules(other) },
+		"the redirect": func(s *stage) {
+			if err := s.proxy.SetPorts(nil, nil, nil); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, serveHTTP(named("app")), serveHTTP(named("laptop")))
+			ended := make(chan struct{})
+			var all sync.WaitGroup
+			for _, key := range []string{"ann", "ann", "nobody", "nobody"} {
+				all.Go(func() {
+					for n := 0; !isClosed(ended); n++ {
+						if err := askHTTP2(s.address, key, n%4+1); err != nil {
+							t.Errorf("connection %d with the key %s: %v", n, key, err)
+							return
+						}
+					}
+				})
+			}
+			for i := range 1500 {
+				if i%2 == 0 {
+					s.rules(keyed("ann"), other)
+				} else {
+					without(s)
+				}
+				time.Sleep(time.Duration(i%5) * 200 * time.Microsecond)
+			}
+			close(ended)
+			all.Wait()
+		})
+	}
+}
+
+// askHTTP2 asks some times with a key, over a connection of its own.
+func askHTTP2(address, key string, times int) error {
+	client := h2Client()
+	defer client.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for range times {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/", nil)
+		if err != nil {
+			return err
+		}
+		request.Header.Set("X-Fairlead", key)
+		answer, err := client.Do(request)
+		if err != nil {
+			return err
+		}
+		text, err := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		if err != nil || answer.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s: %q, %w", answer.Status, text, err)
+		}
+	}
+	return nil
+}
