@@ -41,7 +41,9 @@ type Connection struct {
 const (
 	// longPause is enough at any time.
 	longPause = 500 * time.Millisecond
-	// pause is enough after the first look.
+	// firstPause is enough after the first look: longer than a busy machine has a stream wait that has not been seen to be one.
+	firstPause = 250 * time.Millisecond
+	// pause is how long a caller may take to say its first word, and to acknowledge an answer.
 	pause = 100 * time.Millisecond
 	// shortPause is enough after patience: longer than the way to the caller and back, and a tick at least.
 	shortPause = 4 * time.Millisecond
@@ -185,7 +187,7 @@ func (t *Takeover) due(c Connection, now time.Time) bool {
 	case since >= patience:
 		enough = shortPause
 	case since >= sweepInterval/2:
-		enough = pause
+		enough = firstPause
 	}
 	if pushed, stream := t.push[string(c.name)]; stream && now.Sub(pushed) < streamPause {
 		return false

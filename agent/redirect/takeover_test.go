@@ -174,8 +174,16 @@ func TestStreams(t *testing.T) {
 	sweep(takeover, 0, late)
 	late.Sent, late.LastSent, late.LastReceived = 300, 10*ms, 300*ms
 	sweep(takeover, 100*ms, late)
-	late.LastSent, late.LastReceived = 110*ms, 400*ms
-	if sweep(takeover, 200*ms, late) != 0 {
+	late.LastSent, late.LastReceived = 310*ms, 600*ms
+	if sweep(takeover, 400*ms, late) != 0 {
 		t.Error("a late answer was taken for a stream")
+	}
+
+	stalled := keptAlive(110*ms, 200*ms, 110*ms) // on a busy machine, and seen for the first time then
+	takeover = NewTakeover(8080, Gentle, nil, start)
+	sweep(takeover, 0, stalled)
+	stalled.LastSent, stalled.LastReceived = 210*ms, 300*ms
+	if sweep(takeover, 100*ms, stalled) != 1 {
+		t.Error("a stream that a busy machine had wait was closed")
 	}
 }
