@@ -17,7 +17,7 @@ import (
 	"github.com/fairlead-dev/fairlead/tests/e2e/harness"
 )
 
-// chaosVariable names the environment variable that sets how long the chaos lasts.
+// chaosVariable names the environment variable that sets how long the chaos, and the coming and going, lasts.
 const chaosVariable = "FAIRLEAD_E2E_CHAOS"
 
 // clock is how the lab's load writes times.
@@ -53,18 +53,25 @@ func cutByKill(failure string, kills [][2]time.Time) (cut, late bool) {
 	return false, false
 }
 
+// chaosTime is how long a test lasts that does the same all the time: usual, if the environment does not say otherwise.
+func chaosTime(t *testing.T, usual time.Duration) time.Duration {
+	text := os.Getenv(chaosVariable)
+	if text == "" {
+		return usual
+	}
+	length, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return length
+}
+
 // TestChaos keeps the shop under constant load while intercepts of every kind come and go, sidecars are killed, the gateway
 // is deleted twice, a laptop drops off, and the local program is restarted. Not one request of others may fail, but for those
 // that are inside a sidecar's process when that is killed and a POST on a connection that is being moved; the developer's own
 // fall back to the app.
 func TestChaos(t *testing.T) {
-	length := 90 * time.Second
-	if text := os.Getenv(chaosVariable); text != "" {
-		var err error
-		if length, err = time.ParseDuration(text); err != nil {
-			t.Fatal(err)
-		}
-	}
+	length := chaosTime(t, 90*time.Second)
 	alice, bob := connected(t, 0), connected(t, 1)
 	front, direct := "http://"+serviceAddress(t, "shop", "front")+"/", "http://"+serviceAddress(t, "lab", "lab")+"/"
 	others := startLoad(t, lab, "load", front, "--rate", "200", "--field", "catalog.pod")
