@@ -81,8 +81,10 @@ func (l *laptopTCP) converse(seq uint32) {
 	if last := l.await(flagAck); last.AckNumber() != seq+2 {
 		l.t.Fatalf("the end with %d is answered with an acknowledgment of %d", seq+1, last.AckNumber())
 	}
-	for !l.waits() { // the answer goes out a moment before
-		time.Sleep(time.Millisecond)
+	for limit := time.Now().Add(10 * time.Second); !l.waits(); time.Sleep(time.Millisecond) { // the answer goes out a moment before
+		if time.Now().After(limit) {
+			l.t.Fatal("the connection does not come to its end")
+		}
 	}
 }
 

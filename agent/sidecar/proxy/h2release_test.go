@@ -73,8 +73,11 @@ func askHTTP2(address, key string, times int) error {
 		}
 		text, err := io.ReadAll(answer.Body)
 		_ = answer.Body.Close()
-		if err != nil || answer.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s: %q, %w", answer.Status, text, err)
+		if err != nil {
+			return fmt.Errorf("read the answer: %w", err)
+		}
+		if answer.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s: %s", answer.Status, text)
 		}
 	}
 	return nil

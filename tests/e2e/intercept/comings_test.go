@@ -22,15 +22,18 @@ var otherServer = regexp.MustCompile(`got .*\b(lab-[a-z0-9-]+|alice)\b.*, want `
 
 // TestEveryProtocolWhileInterceptsComeAndGo makes the checks of the conformance table without a pause, from the laptop and from
 // the cluster, for who is meant and who is not, while an intercept begins and ends all the time. Who answers may change
-// within a check, because connections are moved over; nothing may break, be lost or wait in vain.
+// within a check, because connections are moved over; nothing may break, be lost or wait in vain, and alice's program answers
+// nobody else.
 func TestEveryProtocolWhileInterceptsComeAndGo(t *testing.T) {
 	alice := connected(t, 0)
 	alice.serve(t, 3000)
-	address := strings.TrimSpace(alice.kubectlAdmin(t, "-n", "lab", "get", "service", "lab", "-o", "jsonpath={.spec.clusterIP}"))
+	address := serviceAddress(t, "lab", "lab")
 	until := time.Now().Add(chaosTime(t, comings))
 	var mu sync.Mutex
 	made := map[string]int{}
-	check := func(from string, command func() *exec.Cmd) {
+	const others = "others"
+	check := func(from, of string, command func() *exec.Cmd) {
+		from += ", " + of
 		for time.Now().Before(until) {
 			began := time.Now()
 			out, err := command().Output()
@@ -48,6 +51,9 @@ func TestEveryProtocolWhileInterceptsComeAndGo(t *testing.T) {
 				if o.Error != "" && !otherServer.MatchString(o.Error) {
 					t.Errorf("%s, checks from %s: %s: %s", began.Format(clock), from, o.Check, o.Error)
 				}
+				if of == others && strings.Contains(o.Server+o.Error, alice.name) {
+					t.Errorf("%s, checks from %s: %s came to the laptop: %s %s", began.Format(clock), from, o.Check, o.Server, o.Error)
+				}
 			}
 			mu.Unlock()
 		}
@@ -61,12 +67,12 @@ func TestEveryProtocolWhileInterceptsComeAndGo(t *testing.T) {
 		return args
 	}
 	var all sync.WaitGroup
-	for of, header := range map[string]string{"alice": "x-fairlead=blue", "others": ""} {
+	for of, header := range map[string]string{alice.name: "x-fairlead=blue", others: ""} {
 		all.Go(func() {
-			check("the laptop, "+of, func() *exec.Cmd { return alice.Command(t.Context(), harness.User, flags("lab.lab", header)...) })
+			check("the laptop", of, func() *exec.Cmd { return alice.Command(t.Context(), harness.User, flags("lab.lab", header)...) })
 		})
 		all.Go(func() {
-			check("the cluster, "+of, func() *exec.Cmd { return env.Cluster.Node(0).Command(t.Context(), flags(address, header)...) })
+			check("the cluster", of, func() *exec.Cmd { return env.Cluster.Node(0).Command(t.Context(), flags(address, header)...) })
 		})
 	}
 	begun := 0
