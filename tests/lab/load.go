@@ -44,7 +44,7 @@ func loadCommand() *cobra.Command {
 	var field string
 	var post bool
 	cmd := &cobra.Command{
-		Use: "load URL", Short: "Send requests at a constant rate over kept connections until interrupted, and print what became of them", Args: cobra.ExactArgs(1),
+		Use: "load URL", Short: "Send requests, or to udp://ADDRESS datagrams, at a constant rate until interrupted, and print what became of them", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			header, err := parseHeaders(headers)
 			if err != nil {
@@ -55,6 +55,10 @@ func loadCommand() *cobra.Command {
 			ctx, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
 			l := &loader{url: args[0], header: header, field: field, post: post, result: Load{Servers: map[string]int{}, Failures: []string{}, Slow: []string{}}}
+			l.ask = l.askHTTP
+			if address, ok := strings.CutPrefix(args[0], "udp://"); ok {
+				l.ask = (&datagramAsker{address: address}).ask
+			}
 			l.client.Transport = &http.Transport{MaxIdleConns: 64, MaxIdleConnsPerHost: 64, DisableCompression: true}
 			l.run(ctx, rate)
 			return json.NewEncoder(os.Stdout).Encode(l.result)
@@ -73,6 +77,7 @@ type loader struct {
 	header     http.Header
 	post       bool
 	client     http.Client
+	ask        func(ctx context.Context) (server string, err error)
 
 	mu     sync.Mutex
 	result Load
@@ -117,7 +122,7 @@ func (l *loader) once() {
 	}
 }
 
-func (l *loader) ask(ctx context.Context) (server string, err error) {
+func (l *loader) askHTTP(ctx context.Context) (server string, err error) {
 	method, body := http.MethodGet, io.Reader(nil)
 	if l.post {
 		method, body = http.MethodPost, strings.NewReader("a small body")

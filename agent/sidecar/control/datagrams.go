@@ -3,17 +3,11 @@
 package control
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
-	"errors"
-	"io"
 	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
@@ -30,12 +24,15 @@ type Datagrams interface {
 const (
 	// flowIdle is how long a client of UDP says nothing, and hears nothing, before it is forgotten.
 	flowIdle = 60 * time.Second
+	// answerTime is how long answers are waited for where no new datagrams go any more: as long as a resolver waits
+	// (resolv.conf(5), timeout), which of the common clients of UDP is a patient one.
+	answerTime = 5 * time.Second
+	// retryTime is after how long a flow that the laptop did not take is offered to it again.
+	retryTime = 2 * time.Second
 	// maxFlows bounds the clients of one port. Datagrams of more are lost.
 	maxFlows = 1024
 	// maxWaiting bounds the datagrams of one client that wait for their way to be opened or written.
 	maxWaiting = 32
-	// maxDatagram is what fits behind two bytes of length.
-	maxDatagram = 65535
 )
 
 // datagramFlows are the clients of one port of UDP.
@@ -52,16 +49,11 @@ type datagramFlows struct {
 	requests []wire.Request // flows that were decided on since the last report
 	ended    context.Context
 	end      context.CancelFunc
+	leaving  *time.Timer // ends the flows; nil while datagrams are redirected
+	closed   bool
 }
 
 type flowCounts struct{ matched, fallenBack int64 }
-
-// datagramFlow is one client.
-type datagramFlow struct {
-	first   redirect.Datagram
-	waiting chan []byte
-	last    atomic.Int64 // when something passed; Unix nanoseconds
-}
 
 // newDatagramFlows begins to take a port's datagrams. Its mutex may be taken with Duty's held, not the other way round.
 func (d *Duty) newDatagramFlows(port uint16, datagrams Datagrams) *datagramFlows {
@@ -78,10 +70,72 @@ func (f *datagramFlows) setRules(rules []wire.Rule) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.rules = rules
+	for intercept := range f.counts {
+		if !slices.ContainsFunc(rules, func(r wire.Rule) bool { return r.Intercept == intercept }) {
+			delete(f.counts, intercept)
+		}
+	}
+}
+
+// setRedirected says if more datagrams are to be expected. If not, answers are waited for, and then the flows end; what was
+// redirected before and is read only now goes to the app all the same.
+func (f *datagramFlows) setRedirected(redirected bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case redirected && f.leaving != nil:
+		f.leaving.Stop()
+		f.leaving = nil
+	case !redirected && f.leaving == nil:
+		f.waitForAnswers()
+	}
+}
+
+// waitForAnswers ends the flows in a while, and closes the sockets if the port has been let go by then.
+func (f *datagramFlows) waitForAnswers() {
+	var timer *time.Timer
+	timer = time.AfterFunc(answerTime, func() {
+		f.duty.mu.Lock()
+		defer f.duty.mu.Unlock()
+		if f.endFlows(&timer) && f.duty.leaving[f.port] == f {
+			delete(f.duty.leaving, f.port)
+			f.close()
+		}
+	})
+	f.leaving = timer
+}
+
+// letGo has no more datagrams redirected, and closes the sockets when answers have had time to come.
+func (f *datagramFlows) letGo() {
+	f.setRules(nil)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.leaving != nil {
+		f.leaving.Stop()
+	}
+	f.waitForAnswers()
+}
+
+// endFlows ends what flows there are, unless the timer is no longer the one in force.
+func (f *datagramFlows) endFlows(timer **time.Timer) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.leaving != *timer || f.closed {
+		return false
+	}
+	f.end()
+	f.ended, f.end = context.WithCancel(context.Background())
+	return true
 }
 
 func (f *datagramFlows) close() {
+	f.mu.Lock()
+	f.closed = true
+	if f.leaving != nil {
+		f.leaving.Stop()
+	}
 	f.end()
+	f.mu.Unlock()
 	if err := f.datagrams.Close(); err != nil {
 		f.log.Warn("close the sockets of a port", "port", f.port, "error", err)
 	}
@@ -111,6 +165,18 @@ func (f *datagramFlows) countsOf(intercept string) *flowCounts {
 	return f.counts[intercept]
 }
 
+// count notes how a flow was decided on.
+func (f *datagramFlows) count(request wire.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if request.To == "app" {
+		f.countsOf(request.Intercept).fallenBack++
+	} else {
+		f.countsOf(request.Intercept).matched++
+	}
+	f.requests = latest(append(f.requests, request))
+}
+
 // run gives each datagram to the flow of its client.
 func (f *datagramFlows) run() {
 	for {
@@ -136,15 +202,14 @@ func (f *datagramFlows) flow(datagram redirect.Datagram) *datagramFlow {
 	if flow := f.flows[datagram.Client]; flow != nil {
 		return flow
 	}
-	if len(f.flows) >= maxFlows {
+	if len(f.flows) >= maxFlows || f.closed {
 		return nil
 	}
-	flow := &datagramFlow{first: datagram, waiting: make(chan []byte, maxWaiting)}
-	flow.touch()
+	flow := newDatagramFlow(f, datagram)
 	f.flows[datagram.Client] = flow
-	rule, found := f.rule()
+	ended := f.ended
 	go func() {
-		f.serve(flow, rule, found)
+		flow.serve(ended)
 		f.mu.Lock()
 		delete(f.flows, datagram.Client)
 		f.mu.Unlock()
@@ -152,164 +217,13 @@ func (f *datagramFlows) flow(datagram redirect.Datagram) *datagramFlow {
 	return flow
 }
 
-// rule that takes new flows: the first for all traffic. What can be said of requests does not apply to datagrams.
+// rule that takes datagrams: the first for all traffic. What can be said of requests does not apply to datagrams.
 func (f *datagramFlows) rule() (wire.Rule, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	i := slices.IndexFunc(f.rules, func(r wire.Rule) bool { return r.Match == nil && !r.Suspended })
 	if i < 0 {
 		return wire.Rule{}, false
 	}
 	return f.rules[i], true
-}
-
-func (flow *datagramFlow) touch() { flow.last.Store(time.Now().UnixNano()) }
-
-func (flow *datagramFlow) idleFor(now time.Time) time.Duration {
-	return now.Sub(time.Unix(0, flow.last.Load()))
-}
-
-// serve carries one client's datagrams to the laptop, or to the app; a mirrored flow to both.
-func (f *datagramFlows) serve(flow *datagramFlow, rule wire.Rule, intercepted bool) {
-	ctx, cancel := context.WithCancel(f.ended)
-	defer cancel()
-	var laptop Conn
-	if intercepted {
-		laptop = f.openLaptop(ctx, flow, rule)
-	}
-	var app net.Conn
-	if laptop == nil || rule.Mirror {
-		conn, err := f.duty.dialApp(ctx, "udp", f.port, flow.first.Target.Addr())
-		if err != nil {
-			f.log.Warn("datagrams for the app", "error", err)
-		} else {
-			app = conn
-			defer func() { _ = conn.Close() }()
-			go f.fromApp(flow, conn, cancel)
-		}
-	}
-	if laptop != nil {
-		defer func() { _ = laptop.Close() }()
-		go f.fromLaptop(flow, laptop, rule.Mirror, cancel)
-	}
-	if app == nil && laptop == nil {
-		return
-	}
-	f.forward(ctx, flow, app, laptop)
-}
-
-// openLaptop returns the way to the laptop, or nil if that does not take the flow.
-func (f *datagramFlows) openLaptop(ctx context.Context, flow *datagramFlow, rule wire.Rule) Conn {
-	kind, to := wire.FlowRaw, "laptop"
-	if rule.Mirror {
-		to = "mirror"
-	}
-	conn, answer, err := f.duty.pool.Open(ctx, wire.Open{
-		Intercept: rule.Intercept, Port: f.port, Protocol: string(redirect.UDP), Kind: kind,
-		Client: flow.first.Client, Target: flow.first.Target,
-	})
-	request := wire.Request{Intercept: rule.Intercept, At: time.Now(), To: to}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if conn != nil {
-		f.countsOf(rule.Intercept).matched++
-	} else {
-		f.countsOf(rule.Intercept).fallenBack++
-		request.To, request.Reason = "app", string(answer.Result)
-		if err != nil {
-			request.Reason = string(wire.LaptopAway)
-		}
-	}
-	f.requests = latest(append(f.requests, request))
-	return conn
-}
-
-// forward sends what the client sends, until the flow is idle or has ended.
-func (f *datagramFlows) forward(ctx context.Context, flow *datagramFlow, app net.Conn, laptop Conn) {
-	look := time.NewTicker(flowIdle / 4)
-	defer look.Stop()
-	for {
-		select {
-		case payload := <-flow.waiting:
-			flow.touch()
-			if app != nil {
-				// An error says that an earlier datagram was refused; the client hears as little of that as of a lost one.
-				_, _ = app.Write(payload)
-			}
-			if laptop != nil {
-				if err := writeDatagram(laptop, payload); err != nil {
-					return
-				}
-			}
-		case now := <-look.C:
-			if flow.idleFor(now) > flowIdle {
-				return
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// fromApp answers the client with what the app sends.
-func (f *datagramFlows) fromApp(flow *datagramFlow, app net.Conn, done func()) {
-	buffer := make([]byte, maxDatagram)
-	for {
-		n, err := app.Read(buffer)
-		if errors.Is(err, net.ErrClosed) {
-			done()
-			return
-		}
-		if err != nil {
-			continue // refused: the app is not there at the moment
-		}
-		flow.touch()
-		if err := f.datagrams.Reply(flow.first, buffer[:n]); err != nil {
-			f.log.Debug("reply", "error", err)
-		}
-	}
-}
-
-// fromLaptop answers the client with what the laptop sends; answers to a copy are thrown away.
-func (f *datagramFlows) fromLaptop(flow *datagramFlow, laptop net.Conn, mirror bool, done func()) {
-	defer func() {
-		if !mirror {
-			done()
-		}
-	}()
-	reader := bufio.NewReader(laptop)
-	buffer := make([]byte, maxDatagram)
-	for {
-		payload, err := readDatagram(reader, buffer)
-		if err != nil {
-			return
-		}
-		if mirror {
-			continue
-		}
-		flow.touch()
-		if err := f.datagrams.Reply(flow.first, payload); err != nil {
-			f.log.Debug("reply", "error", err)
-		}
-	}
-}
-
-// writeDatagram writes a datagram behind two bytes of length, in one piece.
-func writeDatagram(w io.Writer, payload []byte) error {
-	if len(payload) > maxDatagram {
-		return errors.New("the datagram is too long")
-	}
-	frame := make([]byte, 2, 2+len(payload))
-	binary.BigEndian.PutUint16(frame, uint16(len(payload)))
-	_, err := w.Write(append(frame, payload...))
-	return err
-}
-
-// readDatagram reads one into the buffer, which has room for any.
-func readDatagram(r io.Reader, buffer []byte) ([]byte, error) {
-	var length [2]byte
-	if _, err := io.ReadFull(r, length[:]); err != nil {
-		return nil, err
-	}
-	payload := buffer[:binary.BigEndian.Uint16(length[:])]
-	_, err := io.ReadFull(r, payload)
-	return payload, err
 }

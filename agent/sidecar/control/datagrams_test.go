@@ -17,9 +17,14 @@ import (
 
 // fakeDatagrams are redirected datagrams and the replies to them.
 type fakeDatagrams struct {
-	arrive chan redirect.Datagram
-	closed chan struct{}
-	reply  chan reply
+	arrive  chan redirect.Datagram
+	closed  chan struct{}
+	reply   chan reply
+	onClose func()
+}
+
+func newFakeDatagrams(onClose func()) *fakeDatagrams {
+	return &fakeDatagrams{make(chan redirect.Datagram), make(chan struct{}), make(chan reply, 10), onClose}
 }
 
 type reply struct {
@@ -41,12 +46,13 @@ func (f *fakeDatagrams) Reply(to redirect.Datagram, payload []byte) error {
 	return nil
 }
 
-func (f *fakeDatagrams) Close() error { close(f.closed); return nil }
+func (f *fakeDatagrams) Close() error { close(f.closed); f.onClose(); return nil }
 
-// laptopOpener gives each flow a laptop that echoes datagrams, or refuses.
+// laptopOpener gives each flow a laptop that echoes datagrams, or refuses. It answers "think" when it may.
 type laptopOpener struct {
-	refuse wire.Result
-	opens  chan wire.Open
+	refuse            wire.Result
+	opens             chan wire.Open
+	thinking, thought chan struct{}
 }
 
 func (l laptopOpener) Open(_ context.Context, open wire.Open) (Conn, wire.Answer, error) {
@@ -62,7 +68,11 @@ func (l laptopOpener) Open(_ context.Context, open wire.Open) (Conn, wire.Answer
 			if err != nil {
 				return
 			}
-			if writeDatagram(far, append([]byte("laptop "), payload...)) != nil {
+			if string(payload) == "think" {
+				l.thinking <- struct{}{}
+				<-l.thought
+			}
+			if writeDatagram(far, []byte("laptop of "+open.Intercept+" "+string(payload))) != nil {
 				return
 			}
 		}
@@ -95,7 +105,7 @@ func datagramStage(t *testing.T, opener laptopOpener, rule wire.Rule) (*datagram
 	port := app.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 	duty := newMachine().duty()
 	duty.pool = opener
-	fake := &fakeDatagrams{make(chan redirect.Datagram), make(chan struct{}), make(chan reply, 10)}
+	fake := newFakeDatagrams(func() {})
 	flows := duty.newDatagramFlows(port, fake)
 	flows.setRules([]wire.Rule{rule})
 	t.Cleanup(flows.close)
@@ -117,7 +127,7 @@ func TestDatagramsGoToTheLaptop(t *testing.T) {
 	flows, _, exchange := datagramStage(t, opener, wire.Rule{Intercept: "one"})
 	for _, client := range []string{"10.0.0.1:1000", "10.0.0.2:1000"} {
 		for _, payload := range []string{"hello", "", "again"} {
-			if got, want := exchange(client, payload), (reply{netip.MustParseAddrPort(client), "laptop " + payload}); got != want {
+			if got, want := exchange(client, payload), (reply{netip.MustParseAddrPort(client), "laptop of one " + payload}); got != want {
 				t.Errorf("%+v, want %+v", got, want)
 			}
 		}
@@ -163,6 +173,95 @@ func TestMirroredDatagramsAreAnsweredByTheApp(t *testing.T) {
 	if len(opener.opens) != 1 || len(fake.reply) != 0 {
 		t.Errorf("%d opens, %d more replies", len(opener.opens), len(fake.reply))
 	}
+}
+
+// TestDatagramsInFlightWhenTheirInterceptEnds sends one whose answer takes until after the end.
+func TestDatagramsInFlightWhenTheirInterceptEnds(t *testing.T) {
+	for name, next := range map[string]struct {
+		rules  []wire.Rule
+		answer string
+	}{
+		"and the app has the port again":  {nil, "app hello"},
+		"and another one begins":          {[]wire.Rule{{Intercept: "two"}}, "laptop of two hello"},
+		"because the laptop is suspended": {[]wire.Rule{{Intercept: "one", Suspended: true}}, "app hello"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			opener := laptopOpener{opens: make(chan wire.Open, 10), thinking: make(chan struct{}), thought: make(chan struct{})}
+			flows, fake, exchange := datagramStage(t, opener, wire.Rule{Intercept: "one"})
+			exchange("10.0.0.1:1000", "hello")
+			fake.arrive <- redirect.Datagram{Client: netip.MustParseAddrPort("10.0.0.1:1000"), Payload: []byte("think")}
+			<-opener.thinking
+			flows.letGo()
+			if next.rules != nil {
+				flows.setRules(next.rules)
+				flows.setRedirected(!next.rules[0].Suspended)
+			}
+			if got := exchange("10.0.0.1:1000", "hello"); got.payload != next.answer {
+				t.Errorf("the next datagram was answered %q, want %q", got.payload, next.answer)
+			}
+			close(opener.thought)
+			select {
+			case got := <-fake.reply:
+				if got.payload != "laptop of one think" {
+					t.Errorf("answered %q", got.payload)
+				}
+			case <-time.After(patience):
+				t.Error("the answer that was under way is lost")
+			}
+		})
+	}
+}
+
+func TestTheLaptopIsOfferedFlowsAgainThatItDidNotTake(t *testing.T) {
+	opener := laptopOpener{refuse: wire.NobodyListens, opens: make(chan wire.Open, 10)}
+	flows, _, exchange := datagramStage(t, opener, wire.Rule{Intercept: "one"})
+	exchange("10.0.0.1:1000", "hello")
+	opener.refuse = ""
+	flows.duty.pool = opener
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		got := exchange("10.0.0.1:1000", "hello")
+		if got.payload == "laptop of one hello" {
+			break
+		}
+		if got.payload != "app hello" || time.Since(began) > patience {
+			t.Fatalf("answered %q", got.payload)
+		}
+	}
+	if len(opener.opens) != 2 {
+		t.Errorf("asked %d times, want 2", len(opener.opens))
+	}
+}
+
+// TestPortsOfDatagramsAreLetGo keeps the sockets of a port that is let go for a while, for it may be taken again.
+func TestPortsOfDatagramsAreLetGo(t *testing.T) {
+	m := newMachine()
+	duty := m.duty()
+	taken := wire.Order{Ports: []wire.PortOrder{{Port: 8080, Protocol: "UDP", Rules: []wire.Rule{{Intercept: "one"}}}}}
+	see := func(want string) {
+		t.Helper()
+		if got := m.happened(); got != want {
+			t.Errorf("happened: %s\nwant: %s", got, want)
+		}
+	}
+	duty.Apply(taken)
+	see("open redirect; datagrams 8080; rules; redirect 8080{true false}UDP")
+	duty.Apply(wire.Order{})
+	see("redirect ; rules")
+	duty.Apply(taken)
+	see("rules; redirect 8080{true false}UDP")
+	duty.Apply(wire.Order{})
+	see("redirect ; rules")
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(100 * time.Millisecond) {
+		if m.mu.Lock(); len(m.events) > 0 {
+			m.mu.Unlock()
+			break
+		}
+		m.mu.Unlock()
+	}
+	see("close datagrams 8080")
+	duty.Apply(taken)
+	see("datagrams 8080; rules; redirect 8080{true false}UDP")
+	duty.Close()
 }
 
 func FuzzReadDatagram(f *testing.F) {

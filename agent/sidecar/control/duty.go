@@ -100,6 +100,7 @@ type Duty struct {
 	refused      error // why it could not be opened, for this order
 	wrong        error // what the proxy says of this order
 	ports        map[portName]*port
+	leaving      map[uint16]*datagramFlows // of ports of UDP that were let go, by port
 	probes       *prober
 	reported     []wire.PortReport
 	untold       []wire.Request
@@ -114,7 +115,7 @@ type opener interface {
 func NewDuty(kernel Kernel, pool opener, log *slog.Logger) *Duty {
 	return &Duty{
 		kernel: kernel, pool: pool, log: log,
-		changed: make(chan struct{}, 1), ports: map[portName]*port{}, probes: newProber(),
+		changed: make(chan struct{}, 1), ports: map[portName]*port{}, leaving: map[uint16]*datagramFlows{}, probes: newProber(),
 	}
 }
 
@@ -189,7 +190,14 @@ func (d *Duty) Close() {
 	defer d.mu.Unlock()
 	for name, p := range d.ports {
 		p.release()
+		if p.flows != nil {
+			p.flows.close()
+		}
 		delete(d.ports, name)
+	}
+	for number, flows := range d.leaving {
+		flows.close()
+		delete(d.leaving, number)
 	}
 	d.probes.set(nil)
 	if d.redirect != nil {

@@ -59,6 +59,7 @@ func (m *machine) duty() *Duty {
 			table := redirect.Table{}
 			for port, families := range m.open {
 				table.Set(redirect.TCP, port, families)
+				table.Set(redirect.UDP, port, families)
 			}
 			return table, nil
 		},
@@ -90,14 +91,19 @@ type fakeRedirect struct{ *machine }
 
 func (r fakeRedirect) Listeners() []net.Listener { return nil }
 func (r fakeRedirect) Datagrams(port uint16) (Datagrams, error) {
-	return nil, errors.New("no datagrams")
+	r.note(fmt.Sprintf("datagrams %d", port))
+	return newFakeDatagrams(func() { r.note(fmt.Sprintf("close datagrams %d", port)) }), nil
 }
 func (r fakeRedirect) Close() error { r.note("close redirect"); return nil }
 
 func (r fakeRedirect) Set(ports []redirect.Port) error {
 	var names []string
 	for _, p := range ports {
-		names = append(names, fmt.Sprintf("%d%v", p.Number, p.Families))
+		name := fmt.Sprintf("%d%v", p.Number, p.Families)
+		if p.Protocol != redirect.TCP {
+			name += string(p.Protocol)
+		}
+		names = append(names, name)
 	}
 	slices.Sort(names)
 	if !slices.Equal(names, r.sets) {

@@ -57,6 +57,9 @@ func (d *Duty) settle(changed bool) {
 	for _, p := range d.ports {
 		d.listen(p)
 		d.takeOver(p)
+		if p.flows != nil {
+			p.flows.setRedirected(p.on.Any())
+		}
 	}
 	if report := d.portReports(); !reflect.DeepEqual(report, d.reported) {
 		d.reported = report
@@ -100,6 +103,10 @@ func (d *Duty) keepPorts(orders []wire.PortOrder, table redirect.Table) {
 		}
 		// Its redirect goes with the next setRedirects, which no longer sees it.
 		p.release()
+		if p.flows != nil {
+			p.flows.letGo()
+			d.leaving[p.order.Port] = p.flows
+		}
 		delete(d.ports, name)
 	}
 }
@@ -140,6 +147,10 @@ func (d *Duty) prepare(p *port) error {
 	}
 	if p.order.Protocol != string(redirect.UDP) {
 		return nil
+	}
+	if p.flows == nil {
+		p.flows = d.leaving[p.order.Port]
+		delete(d.leaving, p.order.Port)
 	}
 	if p.flows == nil {
 		datagrams, err := d.redirect.Datagrams(p.order.Port)
@@ -238,14 +249,11 @@ func (d *Duty) listen(p *port) {
 // redirected reports whether callers reach the sidecar.
 func (p *port) redirected() bool { return p.listener != nil || p.on.Any() }
 
-// release closes what the port has open, but for callers' connections.
+// release closes what the port has open, but for callers' connections and flows.
 func (p *port) release() {
 	p.takeover.stop()
 	if p.listener != nil {
 		_ = p.listener.Close()
-	}
-	if p.flows != nil {
-		p.flows.close()
 	}
 }
 
@@ -285,6 +293,10 @@ func (d *Duty) Report() wire.Report {
 			requests = append(requests, more...)
 			report.Open += open
 		}
+	}
+	for _, flows := range d.leaving {
+		_, _, open := flows.reports()
+		report.Open += open
 	}
 	report.Requests = latest(requests)
 	report.Rules = d.probes.fill(report.Rules, d.order.Ports)
