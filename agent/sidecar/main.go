@@ -39,7 +39,9 @@ const (
 	// What the process may use: more is given back to the system rather than kept. Bytes, and percent (runtime/debug).
 	memoryLimit = 24 << 20
 	gcPercent   = 100
-	// drainLimit is how long connections have to end after SIGTERM: less than Kubernetes' default of 30 s.
+	// stayLimit is how long the sidecar goes on after SIGTERM, and drainLimit how long connections have to end after it: less
+	// than Kubernetes' default of 30 s.
+	stayLimit  = 20 * time.Second
 	drainLimit = 25 * time.Second
 	// drainLeast is for connections that the kernel has handed over but nobody has accepted yet.
 	drainLeast = 200 * time.Millisecond
@@ -140,7 +142,8 @@ func (f flows) Open(ctx context.Context, open wire.Open) (proxy.Conn, wire.Answe
 	return conn, answer, err
 }
 
-// serve works until there is no more work, or the context ends; then it waits for the connections that are open.
+// serve works until there is no more work, or the pod ends: SIGTERM comes to all its containers at once, and the app may take
+// callers for a while longer (preStop), for which the sidecar stays. Then it waits for the connections that are open.
 func serve(ctx context.Context, config config, log *slog.Logger) {
 	born := config.gateway.Identity.TokenFile != ""
 	pool := control.NewPool(&config.gateway, log)
@@ -150,22 +153,28 @@ func serve(ctx context.Context, config config, log *slog.Logger) {
 	if err := control.ServeReady(ctx, config.gateway.Identity.Container, client.Ordered); err != nil {
 		log.Warn("the startup probe waits in vain", "error", err)
 	}
-	client.Run(ctx)
-	drain(ctx, duty)
+	work, end := context.WithCancel(context.Background())
+	defer end()
+	limit := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		time.AfterFunc(drainLimit, func() { close(limit) })
+		stay, cancel := context.WithTimeout(work, stayLimit)
+		defer cancel()
+		duty.Outlast(stay)
+		end()
+	})
+	client.Run(work)
+	drain(limit, duty)
 	duty.Close()
 }
 
-// drain waits until no connection of a caller is left: without limit where the work has ended, because nobody waits; for
-// drainLimit when the pod ends.
-func drain(ctx context.Context, duty *control.Duty) {
+// drain waits until no connection of a caller is left: without limit where the work has ended, because nobody waits, but no
+// longer than the pod's end allows.
+func drain(limit <-chan struct{}, duty *control.Duty) {
 	time.Sleep(drainLeast)
-	limit := make(<-chan time.Time)
-	stopped := ctx.Done()
 	for duty.Open() > 0 {
 		select {
 		case <-time.After(drainLook):
-		case <-stopped:
-			stopped, limit = nil, time.After(drainLimit)
 		case <-limit:
 			return
 		}

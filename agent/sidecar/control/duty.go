@@ -77,8 +77,12 @@ func (k kernelRedirect) Datagrams(port uint16) (Datagrams, error) {
 	return d, nil
 }
 
-// lookInterval is how often Duty looks if the app has its ports open.
-const lookInterval = 250 * time.Millisecond
+const (
+	// lookInterval is how often Duty looks if the app has its ports open.
+	lookInterval = 250 * time.Millisecond
+	// lastLookInterval is the same when the pod ends, and the app closes them at any moment.
+	lastLookInterval = 20 * time.Millisecond
+)
 
 // Duty is what the sidecar does at the moment: the last order, as far as the gateway is heard and the app listens. It is safe
 // for concurrent use. Nothing is redirected before Hear(true).
@@ -162,6 +166,31 @@ func (d *Duty) Look() {
 	if !d.ended && len(d.ports) > 0 {
 		d.settle(false)
 	}
+}
+
+// Outlast returns when there is no port left that is intercepted and that the app has open, or with the context.
+func (d *Duty) Outlast(ctx context.Context) {
+	ticker := time.NewTicker(lastLookInterval)
+	defer ticker.Stop()
+	for d.needed() {
+		select {
+		case <-ticker.C:
+			d.Look()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (d *Duty) needed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, p := range d.ports {
+		if p.active() && p.open.Any() {
+			return true
+		}
+	}
+	return false
 }
 
 // End puts every redirect away and lets go of connections. Where the sidecar listens for a Service itself, it goes on, and passes

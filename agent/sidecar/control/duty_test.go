@@ -377,3 +377,30 @@ func TestAppAddresses(t *testing.T) {
 		}
 	}
 }
+
+// TestThePodEnds: an app that is told to end may take callers for a while longer.
+func TestThePodEnds(t *testing.T) {
+	m := newMachine()
+	duty := m.duty()
+	duty.Outlast(t.Context()) // nothing is to be done
+	duty.Apply(wire.Order{Ports: []wire.PortOrder{{Port: 8080, Protocol: "TCP", Rules: []wire.Rule{{Intercept: "one"}}}}})
+	m.happened()
+	ended := make(chan struct{})
+	go func() { duty.Outlast(t.Context()); close(ended) }()
+	select {
+	case <-ended:
+		t.Error("it did not stay with the app")
+	case <-time.After(5 * lastLookInterval):
+	}
+	m.mu.Lock()
+	m.open = nil
+	m.mu.Unlock()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Error("it stays without the app")
+	}
+	if got := m.happened(); !strings.Contains(got, "redirect ") {
+		t.Errorf("happened: %s", got)
+	}
+}

@@ -10,7 +10,7 @@ import (
 
 // TestRolloutsUnderLoad replaces all pods twice while requests and datagrams come. The app leaves as it should: it answers for
 // as long as callers may still be sent to it, so that without Fairlead nothing is lost, and with it nothing either. Sidecars are
-// told to end at the very moment at which their pod begins to.
+// told to end at the very moment at which their pod begins to, and go on for as long as the app does.
 func TestRolloutsUnderLoad(t *testing.T) {
 	alice := connected(t, 0)
 	alice.serve(t, 3000)
@@ -44,6 +44,9 @@ func TestRolloutsUnderLoad(t *testing.T) {
 		t.Logf("%s: %d, slowest %.2f s, answered by %v", of, r.Requests, r.Slowest, r.Servers)
 		if r.Failed > 0 {
 			t.Errorf("%s: %d of %d failed:\n%s", of, r.Failed, r.Requests, strings.Join(r.Failures, "\n"))
+		}
+		if own := r.Servers[alice.name]; of == "alice's requests" && own < r.Requests*85/100 {
+			t.Errorf("alice's program got only %d of her %d requests", own, r.Requests)
 		}
 		if others := of == "others' requests"; others != (r.Servers[alice.name] == 0) {
 			t.Errorf("%s were answered by %v", of, r.Servers)
