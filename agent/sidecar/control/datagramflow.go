@@ -14,12 +14,19 @@ import (
 	"github.com/fairlead-dev/fairlead/agent/redirect"
 )
 
-// datagramFlow is one client of a port. Only serve's goroutine uses its unexported state, but for last and waiting.
+// laptopReader is the buffer for the short datagrams of a laptop, in bytes; long ones are read past it.
+const laptopReader = 512
+
+// datagramFlow is one client of a port. Its state is serve's alone, but for waiting, last and answered.
 type datagramFlow struct {
 	of      *datagramFlows
 	first   redirect.Datagram
 	waiting chan []byte
-	last    atomic.Int64 // when something passed; Unix nanoseconds
+	cancel  context.CancelFunc // ends it
+	last    atomic.Int64       // when something passed; Unix nanoseconds
+	// A client that asked once, and was answered, hardly asks again from the same port.
+	received int
+	answered atomic.Bool
 
 	app    net.Conn   // nil until the app is needed
 	laptop *laptopWay // nil while datagrams go to the app alone
@@ -52,8 +59,7 @@ func (flow *datagramFlow) idleFor(now time.Time) time.Duration {
 // serve carries the client's datagrams to the laptop, or to the app, as the rules are when they come; mirrored ones to both. It
 // ends when the flow is idle, or with the context.
 func (flow *datagramFlow) serve(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	defer flow.cancel()
 	defer flow.close()
 	look := time.NewTicker(answerTime)
 	defer look.Stop()
@@ -65,6 +71,7 @@ func (flow *datagramFlow) serve(ctx context.Context) {
 		select {
 		case payload := <-flow.waiting:
 			flow.touch()
+			flow.received++
 			flow.choose(ctx)
 			flow.forward(ctx, payload)
 		case way := <-flow.asked:
@@ -74,7 +81,7 @@ func (flow *datagramFlow) serve(ctx context.Context) {
 			flow.laptop, flow.decided = nil, ""
 		case now := <-look.C:
 			flow.dismiss()
-			if flow.idleFor(now) > flowIdle {
+			if idle := flow.idleFor(now); idle > flowIdle || idle > answerTime && flow.received == 1 && flow.answered.Load() {
 				return
 			}
 		case <-ctx.Done():
@@ -171,16 +178,12 @@ func (flow *datagramFlow) forward(ctx context.Context, payload []byte) {
 
 // fromApp answers the client with what the app sends.
 func (flow *datagramFlow) fromApp(app net.Conn) {
-	buffer := make([]byte, maxDatagram)
 	for {
-		n, err := app.Read(buffer)
+		err := readSocket(app, flow.reply)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil {
-			continue // refused: the app is not there at the moment
-		}
-		flow.reply(buffer[:n])
+		// Any other error says that the app is not there at the moment.
 	}
 }
 
@@ -191,21 +194,21 @@ func (flow *datagramFlow) fromLaptop(way *laptopWay) {
 		_ = way.conn.Close()
 		close(way.done)
 	}()
-	reader := bufio.NewReader(way.conn)
-	buffer := make([]byte, maxDatagram)
+	answer := flow.reply
+	if way.rule.Mirror {
+		answer = func([]byte) {}
+	}
+	reader := bufio.NewReaderSize(way.conn, laptopReader)
 	for {
-		payload, err := readDatagram(reader, buffer)
-		if err != nil {
+		if err := receiveDatagram(reader, answer); err != nil {
 			return
-		}
-		if !way.rule.Mirror {
-			flow.reply(payload)
 		}
 	}
 }
 
 func (flow *datagramFlow) reply(payload []byte) {
 	flow.touch()
+	flow.answered.Store(true)
 	if err := flow.of.datagrams.Reply(flow.first, payload); err != nil {
 		flow.of.log.Debug("reply", "error", err)
 	}

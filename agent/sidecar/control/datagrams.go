@@ -29,8 +29,9 @@ const (
 	answerTime = 5 * time.Second
 	// retryTime is after how long a flow that the laptop did not take is offered to it again.
 	retryTime = 2 * time.Second
-	// maxFlows bounds the clients of one port. Datagrams of more are lost.
-	maxFlows = 1024
+	// maxFlows bounds the clients of one port, and with that the memory for their connections to the gateway. One more has the
+	// one that has been silent for longest forgotten.
+	maxFlows = 512
 	// maxWaiting bounds the datagrams of one client that wait for their way to be opened or written.
 	maxWaiting = 32
 )
@@ -186,7 +187,7 @@ func (f *datagramFlows) run() {
 		}
 		flow := f.flow(datagram)
 		if flow == nil {
-			continue
+			return
 		}
 		select {
 		case flow.waiting <- datagram.Payload:
@@ -195,26 +196,44 @@ func (f *datagramFlows) run() {
 	}
 }
 
-// flow returns the client's flow, a new one if need be; nil when there are too many.
+// flow returns the client's flow, a new one if need be; nil when the port is closed.
 func (f *datagramFlows) flow(datagram redirect.Datagram) *datagramFlow {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if flow := f.flows[datagram.Client]; flow != nil {
 		return flow
 	}
-	if len(f.flows) >= maxFlows || f.closed {
+	if f.closed {
 		return nil
+	}
+	if len(f.flows) >= maxFlows {
+		f.forgetOne()
 	}
 	flow := newDatagramFlow(f, datagram)
 	f.flows[datagram.Client] = flow
-	ended := f.ended
+	var ctx context.Context
+	ctx, flow.cancel = context.WithCancel(f.ended)
 	go func() {
-		flow.serve(ended)
+		flow.serve(ctx)
 		f.mu.Lock()
-		delete(f.flows, datagram.Client)
-		f.mu.Unlock()
+		defer f.mu.Unlock()
+		if f.flows[datagram.Client] == flow {
+			delete(f.flows, datagram.Client)
+		}
 	}()
 	return flow
+}
+
+// forgetOne ends the flow that has been silent for longest. f.mu is held.
+func (f *datagramFlows) forgetOne() {
+	var silent *datagramFlow
+	for _, flow := range f.flows {
+		if silent == nil || flow.last.Load() < silent.last.Load() {
+			silent = flow
+		}
+	}
+	delete(f.flows, silent.first.Client)
+	silent.cancel()
 }
 
 // rule that takes datagrams: the first for all traffic. What can be said of requests does not apply to datagrams.

@@ -5,6 +5,8 @@ package control
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -62,10 +64,9 @@ func (l laptopOpener) Open(_ context.Context, open wire.Open) (Conn, wire.Answer
 	}
 	near, far := net.Pipe()
 	go func() {
-		buffer := make([]byte, maxDatagram)
 		for {
-			payload, err := readDatagram(far, buffer)
-			if err != nil {
+			var payload []byte
+			if receiveDatagram(far, func(got []byte) { payload = bytes.Clone(got) }) != nil {
 				return
 			}
 			if string(payload) == "think" {
@@ -232,6 +233,21 @@ func TestTheLaptopIsOfferedFlowsAgainThatItDidNotTake(t *testing.T) {
 	}
 }
 
+func TestManyClientsOfDatagrams(t *testing.T) {
+	opener := laptopOpener{opens: make(chan wire.Open, 2*maxFlows)}
+	flows, _, exchange := datagramStage(t, opener, wire.Rule{Intercept: "one"})
+	for i := range maxFlows + 10 {
+		if got := exchange(fmt.Sprintf("10.0.0.1:%d", 1000+i), "hello"); got.payload != "laptop of one hello" {
+			t.Fatalf("client %d was answered %q", i, got.payload)
+		}
+	}
+	_, _, open := flows.reports()
+	exchange(fmt.Sprintf("10.0.0.1:%d", 1000+maxFlows+9), "again")
+	if open != maxFlows || len(opener.opens) != maxFlows+10 {
+		t.Errorf("%d flows, %d were opened", open, len(opener.opens))
+	}
+}
+
 // TestPortsOfDatagramsAreLetGo keeps the sockets of a port that is let go for a while, for it may be taken again.
 func TestPortsOfDatagramsAreLetGo(t *testing.T) {
 	m := newMachine()
@@ -264,20 +280,48 @@ func TestPortsOfDatagramsAreLetGo(t *testing.T) {
 	duty.Close()
 }
 
-func FuzzReadDatagram(f *testing.F) {
+func TestReadSocket(t *testing.T) {
+	far, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	near, err := net.DialUDP("udp4", nil, far.LocalAddr().(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{0, 1, 60000} {
+		go far.WriteToUDP(bytes.Repeat([]byte{'x'}, size), near.LocalAddr().(*net.UDPAddr))
+		got := -1
+		if err := readSocket(near, func(payload []byte) { got = len(payload) }); err != nil || got != size {
+			t.Errorf("read %d bytes, %v; want %d", got, err, size)
+		}
+	}
+	_ = far.Close()
+	_, _ = near.Write([]byte("refused"))
+	if err := readSocket(near, func([]byte) {}); err == nil || errors.Is(err, net.ErrClosed) {
+		t.Errorf("a refused datagram: %v", err)
+	}
+	time.AfterFunc(10*time.Millisecond, func() { _ = near.Close() })
+	if err := readSocket(near, func([]byte) {}); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a closed socket: %v", err)
+	}
+}
+
+func FuzzReceiveDatagram(f *testing.F) {
 	f.Add([]byte{0, 0})
 	f.Add([]byte{0, 5, 'h', 'e', 'l', 'l', 'o', 0, 1, 'x'})
 	f.Add([]byte{255, 255, 1})
 	f.Fuzz(func(t *testing.T, stream []byte) {
-		reader, buffer := bytes.NewReader(stream), make([]byte, maxDatagram)
+		reader := bytes.NewReader(stream)
 		var again bytes.Buffer
 		for {
-			payload, err := readDatagram(reader, buffer)
-			if err != nil {
+			if receiveDatagram(reader, func(payload []byte) {
+				if err := writeDatagram(&again, payload); err != nil {
+					t.Fatal(err)
+				}
+			}) != nil {
 				break
-			}
-			if err := writeDatagram(&again, payload); err != nil {
-				t.Fatal(err)
 			}
 		}
 		if whole, _ := io.ReadAll(&again); !bytes.HasPrefix(stream, whole) {

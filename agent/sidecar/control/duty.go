@@ -100,6 +100,7 @@ type Duty struct {
 	lastTakeover string       // of the last port that was let go
 	heard        bool
 	ended        bool
+	podEnds      bool
 	redirect     Redirect
 	refused      error // why it could not be opened, for this order
 	wrong        error // what the proxy says of this order
@@ -168,8 +169,13 @@ func (d *Duty) Look() {
 	}
 }
 
-// Outlast returns when there is no port left that is intercepted and that the app has open, or with the context.
+// Outlast returns when there is no port left that is intercepted and that the app has open, or with the context. It is called when
+// the pod ends. Datagrams are redirected from then on until Close, with the app or without it: who has been sending them to this
+// pod is sent on to it until the pod is gone.
 func (d *Duty) Outlast(ctx context.Context) {
+	d.mu.Lock()
+	d.podEnds = true
+	d.mu.Unlock()
 	ticker := time.NewTicker(lastLookInterval)
 	defer ticker.Stop()
 	for d.needed() {

@@ -383,7 +383,8 @@ func TestThePodEnds(t *testing.T) {
 	m := newMachine()
 	duty := m.duty()
 	duty.Outlast(t.Context()) // nothing is to be done
-	duty.Apply(wire.Order{Ports: []wire.PortOrder{{Port: 8080, Protocol: "TCP", Rules: []wire.Rule{{Intercept: "one"}}}}})
+	rules := []wire.Rule{{Intercept: "one"}}
+	duty.Apply(wire.Order{Ports: []wire.PortOrder{{Port: 8080, Protocol: "TCP", Rules: rules}, {Port: 8080, Protocol: "UDP", Rules: rules}}})
 	m.happened()
 	ended := make(chan struct{})
 	go func() { duty.Outlast(t.Context()); close(ended) }()
@@ -400,7 +401,16 @@ func TestThePodEnds(t *testing.T) {
 	case <-time.After(patience):
 		t.Error("it stays without the app")
 	}
-	if got := m.happened(); !strings.Contains(got, "redirect ") {
+	// Who sends datagrams is not told to go elsewhere, and so goes on until the pod is gone.
+	if got := m.happened(); got != "redirect 8080{true false}UDP" {
+		t.Errorf("happened: %s", got)
+	}
+	duty.End()
+	if got := m.happened(); strings.Contains(got, "redirect") {
+		t.Errorf("happened: %s", got)
+	}
+	duty.Close()
+	if got := m.happened(); !strings.Contains(got, "close datagrams 8080") {
 		t.Errorf("happened: %s", got)
 	}
 }

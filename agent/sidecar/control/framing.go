@@ -6,10 +6,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"sync"
 )
 
 // maxDatagram is what fits behind two bytes of length.
 const maxDatagram = 65535
+
+var datagramBuffers = sync.Pool{New: func() any { return new([maxDatagram]byte) }}
 
 // writeDatagram writes a datagram behind two bytes of length, in one piece.
 func writeDatagram(w io.Writer, payload []byte) error {
@@ -22,13 +25,18 @@ func writeDatagram(w io.Writer, payload []byte) error {
 	return err
 }
 
-// readDatagram reads one into the buffer, which has room for any.
-func readDatagram(r io.Reader, buffer []byte) ([]byte, error) {
+// receiveDatagram reads one and has it used; the bytes are the caller's no longer then. It needs memory only while one is there.
+func receiveDatagram(r io.Reader, use func(payload []byte)) error {
 	var length [2]byte
 	if _, err := io.ReadFull(r, length[:]); err != nil {
-		return nil, err
+		return err
 	}
+	buffer := datagramBuffers.Get().(*[maxDatagram]byte)
+	defer datagramBuffers.Put(buffer)
 	payload := buffer[:binary.BigEndian.Uint16(length[:])]
-	_, err := io.ReadFull(r, payload)
-	return payload, err
+	if _, err := io.ReadFull(r, payload); err != nil {
+		return err
+	}
+	use(payload)
+	return nil
 }

@@ -67,13 +67,16 @@ func (d *Duty) settle(changed bool) {
 	}
 }
 
-// effective are the order's ports, with all rules suspended while the gateway is not heard, and in the end.
+// effective are the order's ports, with all rules suspended while the gateway is not heard, and in the end; see Outlast.
 func (d *Duty) effective() []wire.PortOrder {
 	orders := slices.Clone(d.order.Ports)
 	if d.heard && !d.ended {
 		return orders
 	}
 	for i := range orders {
+		if d.heard && d.podEnds && orders[i].Protocol == string(redirect.UDP) {
+			continue
+		}
 		orders[i].Rules = slices.Clone(orders[i].Rules)
 		for j := range orders[i].Rules {
 			orders[i].Rules[j].Suspended = true
@@ -124,7 +127,11 @@ func (d *Duty) wanted() map[*port]redirect.Families {
 		if p.order.Listen != 0 || !p.active() {
 			continue
 		}
-		if !p.open.Any() {
+		open := p.open
+		if d.podEnds && p.order.Protocol == string(redirect.UDP) && p.on.Any() {
+			open = p.on
+		}
+		if !open.Any() {
 			p.problem = fmt.Sprintf("the app does not listen on port %d", p.order.Port)
 			continue
 		}
@@ -132,7 +139,7 @@ func (d *Duty) wanted() map[*port]redirect.Families {
 			p.problem = err.Error()
 			continue
 		}
-		wanted[p] = p.open
+		wanted[p] = open
 	}
 	return wanted
 }
@@ -286,17 +293,21 @@ func (d *Duty) Report() wire.Report {
 	defer d.mu.Unlock()
 	report := wire.Report{Revision: d.order.Revision, Ports: d.portReports(), Rules: rules, Open: open}
 	requests, d.untold = append(d.untold, requests...), nil
+	datagrams := 0
 	for _, p := range d.ports {
 		if p.flows != nil {
 			rules, more, open := p.flows.reports()
 			report.Rules = append(report.Rules, rules...)
 			requests = append(requests, more...)
-			report.Open += open
+			datagrams += open
 		}
 	}
 	for _, flows := range d.leaving {
 		_, _, open := flows.reports()
-		report.Open += open
+		datagrams += open
+	}
+	if !d.podEnds { // nobody tells a client of UDP to go, so the pod can't wait for it
+		report.Open += datagrams
 	}
 	report.Requests = latest(requests)
 	report.Rules = d.probes.fill(report.Rules, d.order.Ports)

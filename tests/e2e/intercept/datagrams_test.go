@@ -17,9 +17,9 @@ import (
 func TestDatagramsWhileInterceptsComeAndGo(t *testing.T) {
 	alice := connected(t, 0)
 	alice.serve(t, 3000)
-	inCluster := startLoad(t, lab, "load", "--rate", "400", "udp://"+serviceAddress(t, "lab", "lab")+":7007")
+	inCluster := startLoad(t, lab, "load", "--rate", "200", "udp://"+serviceAddress(t, "lab", "lab")+":7007")
 	var stdout bytes.Buffer
-	onLaptop := alice.Command(t.Context(), harness.User, lab, "load", "--rate", "400", "--for", chaosTime(t, comings).String(), "udp://lab.lab:7007")
+	onLaptop := alice.Command(t.Context(), harness.User, lab, "load", "--rate", "200", "--for", chaosTime(t, comings).String(), "udp://lab.lab:7007")
 	onLaptop.Stdout = &stdout
 	if err := onLaptop.Start(); err != nil {
 		t.Fatal(err)
