@@ -81,4 +81,6 @@ install_packages "${desktop[@]}" nsis 7zip libplist-utils rpm cpio desktop-file-
 command -v chromium >/dev/null || install_packages chromium
 # The page is drawn with a font that is good to look at, and its pictures are made small.
 install_packages fonts-noto-core pngquant optipng
+# The session in which the window and the tray are used by tests, and what uses them.
+install_packages xvfb openbox xfce4-panel xdotool xclip x11-utils imagemagick
 as_root tests/cluster/install-deps.sh
