@@ -74,6 +74,11 @@ func TestChaos(t *testing.T) {
 	length := chaosTime(t, 90*time.Second)
 	alice, bob := connected(t, 0), connected(t, 1)
 	front, direct := "http://"+serviceAddress(t, "shop", "front")+"/", "http://"+serviceAddress(t, "lab", "lab")+"/"
+	for _, url := range []string{front, direct} { // the pods may have become ready just now
+		harness.Eventually(t, 15*time.Second, "the node knows of "+url, func() error {
+			return env.Cluster.Node(0).Command(t.Context(), "curl", "-sSf", "-m", "2", "-o", "/dev/null", url).Run()
+		})
+	}
 	others := startLoad(t, lab, "load", front, "--rate", "200", "--field", "catalog.pod")
 	own := startLoad(t, lab, "load", front, "--rate", "20", "--field", "catalog.server", "--header", "x-fairlead=blue")
 	posts := startLoad(t, lab, "load", direct, "--rate", "50", "--post")
