@@ -158,6 +158,7 @@ func (flow *datagramFlow) open(ctx context.Context, rule wire.Rule) *laptopWay {
 // forward sends a datagram to the laptop, the app, or both.
 func (flow *datagramFlow) forward(ctx context.Context, payload []byte) {
 	if flow.laptop != nil && writeDatagram(flow.laptop.conn, payload) != nil {
+		_ = flow.laptop.conn.Close()
 		flow.laptop, flow.decided = nil, ""
 	}
 	if flow.laptop != nil && !flow.laptop.rule.Mirror {

@@ -170,8 +170,7 @@ func (d *Duty) Look() {
 }
 
 // Outlast returns when there is no port left that is intercepted and that the app has open, or with the context. It is called when
-// the pod ends. Datagrams are redirected from then on until Close, with the app or without it: who has been sending them to this
-// pod is sent on to it until the pod is gone.
+// the pod ends.
 func (d *Duty) Outlast(ctx context.Context) {
 	d.mu.Lock()
 	d.podEnds = true

@@ -67,16 +67,13 @@ func (d *Duty) settle(changed bool) {
 	}
 }
 
-// effective are the order's ports, with all rules suspended while the gateway is not heard, and in the end; see Outlast.
+// effective are the order's ports, with all rules suspended while the gateway is not heard, and in the end.
 func (d *Duty) effective() []wire.PortOrder {
 	orders := slices.Clone(d.order.Ports)
 	if d.heard && !d.ended {
 		return orders
 	}
 	for i := range orders {
-		if d.heard && d.podEnds && orders[i].Protocol == string(redirect.UDP) {
-			continue
-		}
 		orders[i].Rules = slices.Clone(orders[i].Rules)
 		for j := range orders[i].Rules {
 			orders[i].Rules[j].Suspended = true
@@ -127,11 +124,7 @@ func (d *Duty) wanted() map[*port]redirect.Families {
 		if p.order.Listen != 0 || !p.active() {
 			continue
 		}
-		open := p.open
-		if d.podEnds && p.order.Protocol == string(redirect.UDP) && p.on.Any() {
-			open = p.on
-		}
-		if !open.Any() {
+		if !p.open.Any() {
 			p.problem = fmt.Sprintf("the app does not listen on port %d", p.order.Port)
 			continue
 		}
@@ -139,7 +132,7 @@ func (d *Duty) wanted() map[*port]redirect.Families {
 			p.problem = err.Error()
 			continue
 		}
-		wanted[p] = open
+		wanted[p] = p.open
 	}
 	return wanted
 }
