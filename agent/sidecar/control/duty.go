@@ -23,6 +23,10 @@ type Proxy interface {
 	Serve(port uint16, conn net.Conn)
 	// Reports returns counts by rule, the requests since the call before, and how many connections of callers are open.
 	Reports() (rules []wire.InterceptReport, requests []wire.Request, open int)
+	// PodEnds has callers told to go elsewhere, where laptops answer them.
+	PodEnds()
+	// AppGone lets go as Drain does, with all rules in force.
+	AppGone(takeover string)
 	// Drain lets go of everything: idle connections are closed, by Force busy ones, too.
 	Drain(takeover string)
 }
@@ -169,22 +173,37 @@ func (d *Duty) Look() {
 	}
 }
 
-// Outlast returns when there is no port left that is intercepted and that the app has open, or with the context. It is called when
-// the pod ends.
+// Outlast is called when the pod ends. It returns when there is no port left that is intercepted and that the app has open, and
+// no caller's connection, or with the context. Until then all rules are in force: who is still connected when the app has gone, and
+// asks for what a laptop answers, gets it.
 func (d *Duty) Outlast(ctx context.Context) {
 	d.mu.Lock()
 	d.podEnds = true
 	d.mu.Unlock()
+	d.proxy.PodEnds()
+	if !d.lookUntil(ctx, func() bool { return !d.needed() }) {
+		return
+	}
+	d.mu.Lock()
+	takeover := d.takeoverMode()
+	d.mu.Unlock()
+	d.proxy.AppGone(takeover)
+	d.lookUntil(ctx, func() bool { return d.Open() == 0 })
+}
+
+// lookUntil reports false if the context ended before.
+func (d *Duty) lookUntil(ctx context.Context, reached func() bool) bool {
 	ticker := time.NewTicker(lastLookInterval)
 	defer ticker.Stop()
-	for d.needed() {
+	for !reached() {
 		select {
 		case <-ticker.C:
 			d.Look()
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
+	return true
 }
 
 func (d *Duty) needed() bool {
@@ -211,6 +230,7 @@ func (d *Duty) End() {
 	d.proxy.Drain(d.takeoverMode())
 }
 
+// takeoverMode is how connections are let go of that belong to no port. d.mu is held.
 func (d *Duty) takeoverMode() string {
 	for _, o := range d.order.Ports {
 		return o.Takeover

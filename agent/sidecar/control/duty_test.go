@@ -133,6 +133,8 @@ func (p fakeProxy) SetPorts(ports []wire.PortOrder, _, _ []netip.Addr) error {
 }
 
 func (p fakeProxy) Serve(port uint16, conn net.Conn) { p.served <- port; _ = conn.Close() }
+func (p fakeProxy) PodEnds()                         { p.note("pod ends") }
+func (p fakeProxy) AppGone(takeover string)          { p.note("app gone " + takeover) }
 func (p fakeProxy) Drain(takeover string)            { p.note("drain " + takeover) }
 
 func (p fakeProxy) Reports() ([]wire.InterceptReport, []wire.Request, int) {
@@ -378,31 +380,40 @@ func TestAppAddresses(t *testing.T) {
 	}
 }
 
-// TestThePodEnds: an app that is told to end may take callers for a while longer.
+// TestThePodEnds: an app that is told to end may take callers for a while longer, and callers may stay when it has gone.
 func TestThePodEnds(t *testing.T) {
 	m := newMachine()
 	duty := m.duty()
 	duty.Outlast(t.Context()) // nothing is to be done
 	rules := []wire.Rule{{Intercept: "one"}}
-	duty.Apply(wire.Order{Ports: []wire.PortOrder{{Port: 8080, Protocol: "TCP", Rules: rules}, {Port: 8080, Protocol: "UDP", Rules: rules}}})
+	duty.Apply(wire.Order{Ports: []wire.PortOrder{
+		{Port: 8080, Protocol: "TCP", Takeover: "Gentle", Rules: rules}, {Port: 8080, Protocol: "UDP", Rules: rules},
+	}})
 	m.happened()
 	ended := make(chan struct{})
 	go func() { duty.Outlast(t.Context()); close(ended) }()
-	select {
-	case <-ended:
-		t.Error("it did not stay with the app")
-	case <-time.After(5 * lastLookInterval):
+	stays := func(why string) {
+		select {
+		case <-ended:
+			t.Errorf("it did not stay: %s", why)
+		case <-time.After(5 * lastLookInterval):
+		}
+	}
+	stays("the app is there")
+	m.mu.Lock()
+	m.open, m.busy = nil, 1
+	m.mu.Unlock()
+	stays("there is a caller")
+	if got := m.happened(); got != "pod ends; redirect ; app gone Gentle" {
+		t.Errorf("happened: %s", got)
 	}
 	m.mu.Lock()
-	m.open = nil
+	m.busy = 0
 	m.mu.Unlock()
 	select {
 	case <-ended:
 	case <-time.After(patience):
-		t.Error("it stays without the app")
-	}
-	if got := m.happened(); got != "redirect " {
-		t.Errorf("happened: %s", got)
+		t.Error("it stays without app and callers")
 	}
 	duty.End()
 	duty.Close()

@@ -3,8 +3,10 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/fairlead-dev/fairlead/agent/sidecar/http1"
 )
@@ -77,7 +79,7 @@ func (u *upstream) step() error {
 		return u.copyRaw()
 	}
 	if n > 0 {
-		if _, err := c.conn.Write(u.in.bytes()[:n]); err != nil {
+		if _, err := c.conn.Write(u.withLast(u.in.bytes()[:n])); err != nil {
 			return callerError{err}
 		}
 		u.in.consume(n)
@@ -128,6 +130,9 @@ func (u *upstream) follow(b []byte) (n, answered int, raw, drop bool) {
 		if u.head.Status == 101 || request.connect && u.head.Status/100 == 2 {
 			return n, answered, true, false
 		}
+		if request.exchange != nil && u.head.Status >= 200 && u.caller.proxy.podEnds.Load() {
+			u.makeLast(request.exchange, n+bytes.IndexByte(b[n:], '\n')+1)
+		}
 		n += u.head.Size
 		if u.head.Status < 200 {
 			continue
@@ -154,6 +159,25 @@ func (u *upstream) note(e *exchange) {
 	}
 	e.status = u.head.Status
 	e.closes = u.head.Closes
+}
+
+// makeLast makes an answer the last one of its connection. Its fields begin at the offset.
+func (u *upstream) makeLast(e *exchange, fields int) {
+	u.caller.mu.Lock()
+	defer u.caller.mu.Unlock()
+	if !e.closes {
+		e.closes, u.lastAt = true, fields
+	}
+}
+
+// withLast returns the bytes with what makeLast asked for: RFC 9112, section 9.6.
+func (u *upstream) withLast(b []byte) []byte {
+	at := u.lastAt
+	if at == 0 {
+		return b
+	}
+	u.lastAt = 0
+	return slices.Concat(b[:at], []byte("Connection: close\r\n"), b[at:])
 }
 
 // bulk moves what is certain to belong to the body.

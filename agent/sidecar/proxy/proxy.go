@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fairlead-dev/fairlead/agent/api/wire"
@@ -43,6 +44,8 @@ type Proxy struct {
 	log     requestLog
 	// settleAfter is how many ordinary requests make a connection steady.
 	settleAfter int
+	podEnds     atomic.Bool // see PodEnds
+	appGone     atomic.Bool // see AppGone
 
 	mu       sync.Mutex
 	ports    map[uint16]*port // never shrinks: connections outlive the orders for their port
@@ -158,6 +161,22 @@ func (p *Proxy) Reports() (list []wire.InterceptReport, requests []wire.Request,
 			Matched: c.matched.Load(), Passed: c.passed.Load(), FallenBack: c.fallenBack.Load(), Unreadable: c.unreadable.Load()})
 	}
 	return list, p.log.take(), len(p.callers)
+}
+
+// PodEnds is called when the pod has begun to end. From then on the answers of laptops say that they are the last ones of their
+// connection, so that callers go elsewhere before this pod is gone. Those of the app say what the app says.
+func (p *Proxy) PodEnds() { p.podEnds.Store(true) }
+
+// AppGone is called when an app that ends takes no more callers. All connections are let go of as by Drain, but the rules remain
+// in force: what still comes for a laptop gets there.
+func (p *Proxy) AppGone(takeover string) {
+	p.appGone.Store(true)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, at := range p.ports {
+		p.release(at, takeover)
+	}
+	p.sweepSoon()
 }
 
 // Drain is called when nothing is redirected any more. All rules are void; Gentle closes connections once they are idle and

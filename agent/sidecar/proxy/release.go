@@ -38,8 +38,8 @@ func (c *caller) letGo() {
 	}
 }
 
-// toLetGo reports whether the connection is to be closed when it is idle: its port is redirected no more, or it goes to a
-// laptop of an intercept that has ended.
+// toLetGo reports whether the connection is to be closed when it is idle: its port is redirected no more, its pod ends, or it
+// goes to a laptop of an intercept that has ended.
 func (c *caller) toLetGo() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -47,7 +47,7 @@ func (c *caller) toLetGo() bool {
 		return !c.active.rule.counts.active.Load()
 	}
 	rules := c.port.rules.Load()
-	return rules.released && !strings.EqualFold(rules.takeover, "None") && !c.raw
+	return (rules.released || c.proxy.appGone.Load()) && !strings.EqualFold(rules.takeover, "None") && !c.raw
 }
 
 // closeIdle closes the connection if nothing has passed for a while. It reports whether that was the last to be done.

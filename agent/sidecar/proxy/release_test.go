@@ -82,6 +82,79 @@ func TestDrain(t *testing.T) {
 	eventually(t, "all connections end", func() bool { _, _, open := s.proxy.Reports(); return open == 0 })
 }
 
+// TestThePodEnds: laptops' answers are the last of their connection then, and come also when the app has gone. The app's answers
+// are left as they are.
+func TestThePodEnds(t *testing.T) {
+	laptop := scripted(func(conn net.Conn) {
+		requests := bufio.NewReader(conn)
+		for {
+			request, err := http.ReadRequest(requests)
+			if err != nil {
+				return
+			}
+			if request.Header.Get("Expect") != "" {
+				_, _ = io.WriteString(conn, "HTTP/1.1 100 Continue\r\n\r\n")
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nX-From: laptop\r\nContent-Length: 2\r\n\r\nok")
+		}
+	})
+	s := newStage(t, serveHTTP(named("app")), laptop)
+	s.rules(keyed("ann"))
+	type kept struct {
+		conn    net.Conn
+		answers *bufio.Reader
+	}
+	open := func() kept {
+		conn := dial(t, s.address)
+		return kept{conn, bufio.NewReader(conn)}
+	}
+	ask := func(k kept, key, more string) (from string, last bool) {
+		t.Helper()
+		fmt.Fprintf(k.conn, "POST / HTTP/1.1\r\nHost: x\r\nX-Fairlead: %s\r\n%sContent-Length: 0\r\n\r\n", key, more)
+		for {
+			answer, err := http.ReadResponse(k.answers, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if answer.StatusCode == http.StatusContinue {
+				continue
+			}
+			if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+				t.Fatal(err)
+			}
+			return answer.Header.Get("X-From"), answer.Close
+		}
+	}
+	hers, others, late, idle := open(), open(), open(), open()
+	for k, key := range map[kept]string{hers: "ann", others: "bob", late: "ann", idle: "ann"} {
+		if _, last := ask(k, key, ""); last {
+			t.Errorf("the answer to %s is the last", key)
+		}
+	}
+	s.proxy.PodEnds()
+	if from, last := ask(others, "bob", ""); from != "app" || last {
+		t.Errorf("others: answered by %s, the last: %t", from, last)
+	}
+	if from, last := ask(hers, "ann", "Expect: 100-continue\r\n"); from != "laptop" || !last {
+		t.Errorf("hers: answered by %s, the last: %t", from, last)
+	}
+	if _, err := hers.answers.ReadByte(); err != io.EOF {
+		t.Errorf("her connection after the last answer: %v", err)
+	}
+	s.app = ""
+	s.proxy.AppGone("Gentle")
+	if from, last := ask(late, "ann", ""); from != "laptop" || !last {
+		t.Errorf("when the app has gone: answered by %s, the last: %t", from, last)
+	}
+	if _, err := idle.answers.ReadByte(); err != io.EOF {
+		t.Errorf("an idle connection: %v", err)
+	}
+	for _, k := range []kept{hers, others, late, idle} {
+		_ = k.conn.Close()
+	}
+	eventually(t, "all connections end", func() bool { _, _, open := s.proxy.Reports(); return open == 0 })
+}
+
 func (c *caller) http2() *h2conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()

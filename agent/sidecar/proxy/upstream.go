@@ -46,6 +46,8 @@ type upstream struct {
 	head http1.Response
 	body http1.Body
 	busy bool // within a body
+	// lastAt is where, in the bytes for the caller, a field goes in that says that this is the last answer; 0: nowhere.
+	lastAt int
 	pausing
 
 	// Guarded by caller.mu.

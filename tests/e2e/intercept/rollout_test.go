@@ -10,7 +10,8 @@ import (
 
 // TestRolloutsUnderLoad replaces all pods twice while requests and datagrams come. The app leaves as it should: it answers for
 // as long as callers may still be sent to it, so that without Fairlead nothing is lost, and with it nothing either. Sidecars are
-// told to end at the very moment at which their pod begins to, and go on for as long as the app does.
+// told to end at the very moment at which their pod begins to, and go on for as long as the app does. Others only GET: a POST that
+// meets the end of the app's own connection is lost, with Fairlead or without.
 func TestRolloutsUnderLoad(t *testing.T) {
 	alice := connected(t, 0)
 	alice.serve(t, 3000)
@@ -32,6 +33,7 @@ func TestRolloutsUnderLoad(t *testing.T) {
 	loads := map[string]*load{
 		"others' requests": startLoad(t, lab, "load", "--rate", "100", "http://"+address+"/"),
 		"alice's requests": startLoad(t, lab, "load", "--rate", "50", "--header", "x-fairlead=blue", "http://"+address+"/"),
+		"alice's POSTs":    startLoad(t, lab, "load", "--post", "--rate", "50", "--header", "x-fairlead=blue", "http://"+address+"/"),
 		"datagrams":        startLoad(t, lab, "load", "--rate", "100", "udp://"+address+":7007"),
 	}
 	for range 2 {
@@ -45,8 +47,9 @@ func TestRolloutsUnderLoad(t *testing.T) {
 		if r.Failed > 0 {
 			t.Errorf("%s: %d of %d failed:\n%s", of, r.Failed, r.Requests, strings.Join(r.Failures, "\n"))
 		}
-		if own := r.Servers[alice.name]; of == "alice's requests" && own < r.Requests*85/100 {
-			t.Errorf("alice's program got only %d of her %d requests", own, r.Requests)
+		// A pod may be ready a moment before its sidecar is; until then the app answers.
+		if own := r.Servers[alice.name]; strings.HasPrefix(of, "alice's") && own < r.Requests*85/100 {
+			t.Errorf("of %s her program got only %d of %d", of, own, r.Requests)
 		}
 		if others := of == "others' requests"; others != (r.Servers[alice.name] == 0) {
 			t.Errorf("%s were answered by %v", of, r.Servers)
