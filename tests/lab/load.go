@@ -42,7 +42,7 @@ func loadCommand() *cobra.Command {
 	var rate int
 	var limit time.Duration
 	var field string
-	var post bool
+	var post, http2 bool
 	cmd := &cobra.Command{
 		Use: "load URL", Short: "Send requests, or to udp://ADDRESS datagrams, at a constant rate until interrupted, and print what became of them", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -59,7 +59,12 @@ func loadCommand() *cobra.Command {
 			if address, ok := strings.CutPrefix(args[0], "udp://"); ok {
 				l.ask = (&datagramAsker{address: address}).ask
 			}
-			l.client.Transport = &http.Transport{MaxIdleConns: 64, MaxIdleConnsPerHost: 64, DisableCompression: true}
+			transport := &http.Transport{MaxIdleConns: 64, MaxIdleConnsPerHost: 64, DisableCompression: true}
+			if http2 {
+				transport.Protocols = new(http.Protocols)
+				transport.Protocols.SetUnencryptedHTTP2(true)
+			}
+			l.client.Transport = transport
 			l.run(ctx, rate)
 			return json.NewEncoder(os.Stdout).Encode(l.result)
 		},
@@ -68,6 +73,7 @@ func loadCommand() *cobra.Command {
 	cmd.Flags().IntVar(&rate, "rate", 200, "requests per second")
 	cmd.Flags().DurationVar(&limit, "for", time.Hour, "how long")
 	cmd.Flags().StringVar(&field, "field", "", "JSON field of the answer that names the server, with dots; by default the header "+serverHeader)
+	cmd.Flags().BoolVar(&http2, "http2", false, "with prior knowledge, all over one connection")
 	cmd.Flags().BoolVar(&post, "post", false, "POST a small body instead of GET")
 	return cmd
 }

@@ -156,7 +156,7 @@ func (h *h2conn) ping(p *h2peer, f *frame) {
 		p.out = appendFrame(p.out, framePing, flagAck, 0, f.payload)
 		p.poke()
 	} else if p == h.down && bytes.Equal(f.payload, leavePing) {
-		h.leave(h2NoError, nil)
+		h.leaveIn(leaveAfterPing)
 	}
 }
 

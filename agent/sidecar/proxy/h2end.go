@@ -13,6 +13,10 @@ import (
 // notice come before the answer. RFC 9113, section 6.8, speaks of one round trip.
 var leavePing = []byte("fairlead")
 
+// leaveAfterPing is how long after that answer the last streams may come. In a client with threads, one may have begun to open a
+// stream before another read the notice.
+const leaveAfterPing = 50 * time.Millisecond
+
 // wentAway takes a GOAWAY.
 func (h *h2conn) wentAway(p *h2peer, last uint32, code h2Code, debug []byte) {
 	h.mu.Lock()
@@ -38,7 +42,11 @@ func (h *h2conn) wentAway(p *h2peer, last uint32, code h2Code, debug []byte) {
 			h.drop(s, h2Refused)
 		}
 	}
-	if p.rule == nil && p == h.app {
+	switch {
+	case p.rule != nil || p != h.app:
+	case h.caller.proxy.podEnds.Load():
+		h.part()
+	default:
 		h.leave(code, debug)
 	}
 	h.retire(p)
@@ -70,11 +78,22 @@ func (h *h2conn) notify() {
 	h.down.out = appendGoAway(h.down.out, h2MaxWindow, h2NoError, nil)
 	h.down.out = appendFrame(h.down.out, framePing, 0, 0, leavePing)
 	h.down.poke()
-	time.AfterFunc(lingerTime, func() {
+	h.leaveIn(lingerTime)
+}
+
+func (h *h2conn) leaveIn(d time.Duration) {
+	time.AfterFunc(d, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.leave(h2NoError, nil)
 	})
+}
+
+// part is for a caller whose app has gone with the pod. It may have heard the app's own notice; what it had sent before it read
+// that is served, as far as it is a laptop's. The lock is held.
+func (h *h2conn) part() {
+	h.leaving = false
+	h.notify()
 }
 
 // leave tells the caller that no more streams are taken. The lock is held.
@@ -168,7 +187,13 @@ func (h *h2conn) gone(p *h2peer, err error, unused bool) {
 	}
 	hit, others := h.without(p)
 	if p.rule == nil && !others && !p.goneAway {
-		if !p.last {
+		switch {
+		case h.caller.proxy.podEnds.Load() && (unused || len(hit) == 0):
+			for _, s := range hit {
+				h.drop(s, h2Refused)
+			}
+			h.part()
+		case !p.last:
 			h.finishAfter(err)
 		}
 		return
@@ -184,6 +209,9 @@ func (h *h2conn) gone(p *h2peer, err error, unused bool) {
 			h.toApp(s, reason)
 		case p.rule != nil && !s.begun:
 			h.refuse(s)
+		case unused: // the caller may ask another pod
+			s.up.drop()
+			h.drop(s, h2Refused)
 		default:
 			s.up.drop()
 			h.drop(s, h2Internal)

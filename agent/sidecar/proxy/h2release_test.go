@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -51,6 +53,60 @@ func TestHTTP2RulesComeAndGo(t *testing.T) {
 			}
 			close(ended)
 			all.Wait()
+		})
+	}
+}
+
+// TestThePodEndsHTTP2 asks over HTTP/2 for what a laptop answers while the app ends, with a notice or without. Requests that must
+// not be repeated get their answers, on a connection that the app's end finds anywhere between two of them; the client asks anew
+// only for those of which it is told that nobody has looked at them.
+func TestThePodEndsHTTP2(t *testing.T) {
+	for name, end := range map[string]func(*http.Server) error{
+		"with a notice": func(s *http.Server) error { return s.Shutdown(t.Context()) },
+		"without":       (*http.Server).Close,
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 20 {
+				app := &http.Server{Handler: named("app"), Protocols: new(http.Protocols)}
+				app.Protocols.SetUnencryptedHTTP2(true)
+				s := newStage(t, func(l net.Listener) { _ = app.Serve(l) }, serveHTTP(named("laptop")))
+				s.rules(keyed("ann"))
+				ended := make(chan struct{})
+				var all sync.WaitGroup
+				for range 4 {
+					client := h2Client()
+					all.Go(func() {
+						defer client.CloseIdleConnections()
+						for n := 0; !isClosed(ended); n++ {
+							request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+"/", strings.NewReader("once"))
+							if err != nil {
+								t.Error(err)
+								return
+							}
+							request.Header.Set("X-Fairlead", "ann")
+							answer, err := client.Do(request)
+							if err != nil {
+								t.Errorf("request %d: %v", n, err)
+								return
+							}
+							_, _ = io.Copy(io.Discard, answer.Body)
+							_ = answer.Body.Close()
+							if from := answer.Header.Get("X-From"); from != "laptop" {
+								t.Errorf("request %d was answered by %q, %s", n, from, answer.Status)
+							}
+						}
+					})
+				}
+				time.Sleep(20 * time.Millisecond)
+				s.proxy.PodEnds()
+				if err := end(app); err != nil {
+					t.Error(err)
+				}
+				s.proxy.AppGone("Gentle")
+				time.Sleep(20 * time.Millisecond)
+				close(ended)
+				all.Wait()
+			}
 		})
 	}
 }

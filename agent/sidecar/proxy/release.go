@@ -43,11 +43,12 @@ func (c *caller) letGo() {
 func (c *caller) toLetGo() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.raw && c.active != nil && c.active.rule != nil {
-		return !c.active.rule.counts.active.Load()
-	}
 	rules := c.port.rules.Load()
-	return (rules.released || c.proxy.appGone.Load()) && !strings.EqualFold(rules.takeover, "None") && !c.raw
+	none, appGone := strings.EqualFold(rules.takeover, "None"), c.proxy.appGone.Load()
+	if c.raw && c.active != nil && c.active.rule != nil {
+		return !c.active.rule.counts.active.Load() || appGone && !none
+	}
+	return (rules.released || appGone) && !none && !c.raw
 }
 
 // closeIdle closes the connection if nothing has passed for a while. It reports whether that was the last to be done.

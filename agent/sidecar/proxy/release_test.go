@@ -155,6 +155,27 @@ func TestThePodEnds(t *testing.T) {
 	eventually(t, "all connections end", func() bool { _, _, open := s.proxy.Reports(); return open == 0 })
 }
 
+// TestThePodEndsForAll: a connection that went to a laptop as a whole, and is idle, does not keep the pod from ending.
+func TestThePodEndsForAll(t *testing.T) {
+	s := newStage(t, nobody, scripted(func(conn net.Conn) { _, _ = io.Copy(conn, conn) }))
+	s.rules(everything())
+	conn := dial(t, s.address)
+	for _, step := range []func(){func() {}, s.proxy.PodEnds} {
+		step()
+		if _, err := conn.Write([]byte("\x01")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.proxy.AppGone("Gentle")
+	if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("got %v", err)
+	}
+	eventually(t, "it ends", func() bool { _, _, open := s.proxy.Reports(); return open == 0 })
+}
+
 func (c *caller) http2() *h2conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
