@@ -181,24 +181,23 @@ func (d *Duty) Outlast(ctx context.Context) {
 	d.podEnds = true
 	d.mu.Unlock()
 	d.proxy.PodEnds()
-	if !d.lookUntil(ctx, func() bool { return !d.needed() }) {
+	if !waitFor(ctx, func() bool { d.Look(); return !d.needed() }) {
 		return
 	}
 	d.mu.Lock()
 	takeover := d.takeoverMode()
 	d.mu.Unlock()
 	d.proxy.AppGone(takeover)
-	d.lookUntil(ctx, func() bool { return d.Open() == 0 })
+	waitFor(ctx, func() bool { return d.Open() == 0 })
 }
 
-// lookUntil reports false if the context ended before.
-func (d *Duty) lookUntil(ctx context.Context, reached func() bool) bool {
+// waitFor reports false if the context ended before.
+func waitFor(ctx context.Context, reached func() bool) bool {
 	ticker := time.NewTicker(lastLookInterval)
 	defer ticker.Stop()
 	for !reached() {
 		select {
 		case <-ticker.C:
-			d.Look()
 		case <-ctx.Done():
 			return false
 		}

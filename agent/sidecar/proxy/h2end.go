@@ -25,7 +25,11 @@ func (h *h2conn) wentAway(p *h2peer, last uint32, code h2Code, debug []byte) {
 	case p == h.down:
 		return // it opens no more streams; when the last has ended it closes
 	case p.rule == nil && p == h.app && last == h2MaxWindow:
-		// The app will go soon, and still takes what is under way. The caller is told the same.
+		// The app will go soon, and still takes what is under way. The caller is told the same, unless it knows of a nearer end,
+		// which must not be taken back (RFC 9113, section 6.8).
+		if h.final {
+			return
+		}
 		h.leaving = true
 		h.down.out = appendGoAway(h.down.out, h2MaxWindow, code, debug)
 		h.down.poke()
@@ -92,8 +96,10 @@ func (h *h2conn) leaveIn(d time.Duration) {
 // part is for a caller whose app has gone with the pod. It may have heard the app's own notice; what it had sent before it read
 // that is served, as far as it is a laptop's. The lock is held.
 func (h *h2conn) part() {
-	h.leaving = false
-	h.notify()
+	if !h.final {
+		h.leaving = false
+		h.notify()
+	}
 }
 
 // leave tells the caller that no more streams are taken. The lock is held.

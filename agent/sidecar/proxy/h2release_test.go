@@ -4,10 +4,12 @@ package proxy
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -137,4 +139,25 @@ func askHTTP2(address, key string, times int) error {
 		}
 	}
 	return nil
+}
+
+// TestNoticesAreNotTakenBack: the last stream that a notice names never grows: RFC 9113, section 6.8.
+func TestNoticesAreNotTakenBack(t *testing.T) {
+	h := &h2conn{caller: &caller{proxy: New(Options{})}, streams: map[*h2stream]struct{}{}, peers: map[*h2peer]struct{}{}, lastID: 5}
+	h.down, h.app = newH2Peer(h, nil), newH2Peer(h, nil)
+	h.notify()
+	h.leave(h2NoError, nil)
+	h.part()
+	h.wentAway(h.app, h2MaxWindow, h2NoError, nil)
+	var named []uint32
+	for b := h.down.out; len(b) > 0; {
+		size := 9 + (int(b[0])<<16 | int(b[1])<<8 | int(b[2]))
+		if frameType(b[3]) == frameGoAway {
+			named = append(named, binary.BigEndian.Uint32(b[9:]))
+		}
+		b = b[size:]
+	}
+	if want := []uint32{h2MaxWindow, 5}; !slices.Equal(named, want) {
+		t.Errorf("the notices name %v, want %v", named, want)
+	}
 }
