@@ -143,7 +143,8 @@ func (f flows) Open(ctx context.Context, open wire.Open) (proxy.Conn, wire.Answe
 }
 
 // serve works until there is no more work, or the pod ends: SIGTERM comes to all its containers at once, and the app may take
-// callers for a while longer (preStop), for which the sidecar stays. Then it waits for the connections that are open.
+// callers for a while longer (preStop), and some may stay when it has gone. For those the sidecar stays. Then it waits for the
+// connections that are open.
 func serve(ctx context.Context, config config, log *slog.Logger) {
 	born := config.gateway.Identity.TokenFile != ""
 	pool := control.NewPool(&config.gateway, log)

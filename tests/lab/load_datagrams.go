@@ -47,6 +47,7 @@ type askingSocket struct {
 	asked   int
 	server  string                 // that answered last
 	waiting map[string]chan string // servers, by message
+	wrong   error                  // an answer that nobody waited for
 }
 
 // ask sends a datagram that no other is like, and returns who answered it.
@@ -106,7 +107,10 @@ func (s *askingSocket) ask(message string) (server string, err error) {
 	}
 	select {
 	case server := <-answer:
-		return server, nil
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		err, s.wrong = s.wrong, nil
+		return server, err
 	case <-time.After(answerWithin):
 	}
 	s.mu.Lock()
@@ -134,6 +138,8 @@ func (s *askingSocket) read() {
 		if answer := s.waiting[message]; answer != nil {
 			answer <- server
 			delete(s.waiting, message)
+		} else {
+			s.wrong = fmt.Errorf("an answer that nobody waited for, or for the second time: %q", buffer[:n])
 		}
 		s.mu.Unlock()
 	}

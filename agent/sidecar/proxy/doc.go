@@ -6,7 +6,8 @@
 // What it promises:
 //
 //   - Bytes that are not matched reach the app exactly as they were sent, and its answers come back exactly as the app sent
-//     them. Matched HTTP/1.x requests differ in one header, X-Forwarded-For.
+//     them. Matched HTTP/1.x requests differ in one header, X-Forwarded-For; their answers in another, Connection, while the
+//     pod ends.
 //   - It never guesses. What is not HTTP, is TLS, or is HTTP with any ambiguity about where a message ends, is handed to the
 //     app untouched for the rest of the connection.
 //   - A laptop that does not take a request loses it to the app, if the request can still be given to it.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,6 +76,7 @@ func TestThePodEndsHTTP2(t *testing.T) {
 				s.rules(keyed("ann"))
 				ended := make(chan struct{})
 				var all sync.WaitGroup
+				var answered atomic.Int64
 				for range 4 {
 					client := h2Client()
 					all.Go(func() {
@@ -93,19 +95,25 @@ func TestThePodEndsHTTP2(t *testing.T) {
 							}
 							_, _ = io.Copy(io.Discard, answer.Body)
 							_ = answer.Body.Close()
+							answered.Add(1)
 							if from := answer.Header.Get("X-From"); from != "laptop" {
 								t.Errorf("request %d was answered by %q, %s", n, from, answer.Status)
 							}
 						}
 					})
 				}
-				time.Sleep(20 * time.Millisecond)
+				more := func() { // of the requests, on connections that are in use
+					t.Helper()
+					until := answered.Load() + 40
+					eventually(t, "answers come", func() bool { return t.Failed() || answered.Load() >= until })
+				}
+				more()
 				s.proxy.PodEnds()
 				if err := end(app); err != nil {
 					t.Error(err)
 				}
 				s.proxy.AppGone("Gentle")
-				time.Sleep(20 * time.Millisecond)
+				more()
 				close(ended)
 				all.Wait()
 			}
